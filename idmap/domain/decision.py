@@ -1,0 +1,193 @@
+"""The one decision (law 3).
+
+`decide` looks at what is *recorded* about a person and, at a door, at what a *credential* proves. Without a door it
+says whether the person is to have an account and what kind: the nightly run and a newcomer's request
+ask that. At a door it says whether the recorded account may be used now. For doors that see no token that answer
+is compiled into the node files; the C code (`pam_module/account.c`) adds the time, the ban list and the file's age, in
+the order written here, and the vectors in tests/vectors prove that both agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from idmap.domain.accounts import Account, AccountState
+from idmap.domain.bans import Ban
+from idmap.domain.claims import VerifiedClaims
+from idmap.domain.doors import Door
+from idmap.domain.groups import Group
+from idmap.domain.identity import Identity
+from idmap.domain.reasons import Reason
+from idmap.domain.rules import Rule, RuleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the registry knows about one identity."""
+
+    identity: Identity
+    active_at_source: bool
+    """False when the source says the person is disabled or past their end; such a person matches no rule."""
+    groups: frozenset[Group]
+    account: Account | None
+    bans: tuple[Ban, ...] = ()
+    """Bans of the identity, of its account, and of the account's other identities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a matching rule gives: the kind of account and the groups."""
+
+    rule: Rule
+    secondary_groups: frozenset[Group]
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """One rule as `explain` shows it."""
+
+    rule_id: str
+    condition: str
+    matched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome and every reason for it, most important first."""
+
+    allowed: bool
+    reasons: tuple[Reason, ...]
+    grant: Grant | None
+    account: Account | None
+    considered: tuple[Considered, ...]
+
+    @property
+    def reason(self) -> Reason:
+        """The one code a door reports."""
+        return self.reasons[0]
+
+
+def decide(
+    recorded: Recorded,
+    rules: RuleSet,
+    at: int,
+    door: Door | None = None,
+    credential: VerifiedClaims | None = None,
+) -> Decision:
+    """Decides for one identity at time `at` (seconds since the epoch).
+
+    Without `door`: is there to be an account? With `door`: may the recorded account be used? A
+    `credential` must be this identity's and this door's own; it can only take away.
+    """
+    considered = tuple(_consider(recorded, rule) for rule in rules.rules)
+    grant = _find_grant(recorded, rules)
+    if door is None:
+        reasons: tuple[Reason, ...] = (Reason.NO_RULE_MATCHES,) if grant is None else ()
+    else:
+        reasons = tuple(_door_reasons(recorded, grant, at, door, credential))
+    return Decision(
+        allowed=not reasons,
+        reasons=reasons or (Reason.OK,),
+        grant=grant,
+        account=recorded.account,
+        considered=considered,
+    )
+
+
+def account_reason(account: Account, bans: Iterable[Ban], at: int) -> Reason:
+    """What any door says of the account alone; the C account phase gives the same answer.
+
+    Order of precedence: closed, banned, suspended, expired, grace ended.
+    """
+    today = day_of(at)
+    if account.state is AccountState.TOMBSTONE:
+        return Reason.ACCOUNT_UNKNOWN
+    if any(ban.holds(at) for ban in bans):
+        return Reason.BANNED
+    if account.state is AccountState.SUSPENDED:
+        return Reason.ACCOUNT_SUSPENDED
+    if account.expires_on is not None and today > account.expires_on:
+        return Reason.ACCOUNT_EXPIRED
+    if account.grace_until is not None and today > account.grace_until:
+        return Reason.GRACE_ENDED
+    return Reason.OK
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTimes:
+    """What the installed files say of time: all the C code adds to a decision besides the ban list."""
+
+    created: int
+    not_after: int
+    """0 for never, as in files compiled from plain passwd and group."""
+    signed_time: int
+    """The newest signed time the agent has seen."""
+    clock_skew: bool
+    """The agent found the node's clock more than two minutes ahead."""
+
+
+def node_reason(
+    account: Account | None, bans: Iterable[Ban], times: NodeTimes, clock: int
+) -> Reason:
+    """What the account phase on a node says: the specification of `pam_module/account.c`.
+
+    The effective time is never less than the newest signed one, so a slow clock revives nothing.
+    """
+    at = max(clock, times.created, times.signed_time)
+    reason = Reason.ACCOUNT_UNKNOWN if account is None else account_reason(account, bans, at)
+    if reason is not Reason.OK:
+        return reason
+    if times.not_after and at > times.not_after:
+        return Reason.SNAPSHOT_EXPIRED
+    return Reason.CLOCK_SKEW if times.clock_skew else Reason.OK
+
+
+def day_of(at: int) -> date:
+    """The UTC day of a time. Dates count to the end of their UTC day, here and in C."""
+    return datetime.fromtimestamp(at, tz=UTC).date()
+
+
+def _consider(recorded: Recorded, rule: Rule) -> Considered:
+    return Considered(
+        rule_id=rule.rule_id,
+        condition=f"member of {rule.group.path} at {rule.group.issuer}",
+        matched=recorded.active_at_source and rule.group in recorded.groups,
+    )
+
+
+def _find_grant(recorded: Recorded, rules: RuleSet) -> Grant | None:
+    if not recorded.active_at_source:
+        return None
+    for rule in rules.rules:
+        if rule.group in recorded.groups:
+            primary = rule.account_class.primary_group
+            secondary = frozenset(rule.secondary_groups) & recorded.groups
+            return Grant(rule=rule, secondary_groups=secondary - {primary})
+    return None
+
+
+def _door_reasons(
+    recorded: Recorded,
+    grant: Grant | None,
+    at: int,
+    door: Door,
+    credential: VerifiedClaims | None,
+) -> Iterable[Reason]:
+    if credential is not None:
+        if credential.identity != recorded.identity:
+            yield Reason.IDENTITY_MISMATCH
+        if credential.door != door:
+            yield Reason.AUDIENCE_REFUSED
+    if recorded.account is None:
+        # A ban stands whether or not there is an account to close.
+        if any(ban.holds(at) for ban in recorded.bans):
+            yield Reason.BANNED
+        yield Reason.ACCOUNT_UNKNOWN
+        if grant is None:
+            yield Reason.NO_RULE_MATCHES
+        return
+    reason = account_reason(recorded.account, recorded.bans, at)
+    if reason is not Reason.OK:
+        yield reason

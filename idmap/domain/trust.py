@@ -1,0 +1,96 @@
+"""What an enrolled node needs to tell whose token it is: issuers, keys, salted identities.
+
+Travels in chunks for enrolled nodes only and ends in `trust.db` (0640). Identities appear only as digests
+under the realm's salt, each with its uid number, dealt into chunks so that one new person changes one chunk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from idmap.domain.errors import IdmapError, NodeInstallFailed
+from idmap.domain.identity import Identity, identity_digest
+from idmap.domain.issuer_document import parse_profile, profile_document
+from idmap.domain.issuers import IssuerProfile
+from idmap.domain.reasons import Reason
+
+IDENTITY_CHUNKS: Final = 64
+FORMAT: Final = 1
+ISSUERS_CHUNK: Final = "issuers"
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """A profile with the public keys (JWKs, RFC 7517) known for it when the snapshot was made."""
+
+    profile: IssuerProfile
+    keys: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IssuersDocument:
+    """The `issuers` chunk."""
+
+    salt: bytes
+    issuers: tuple[TrustedIssuer, ...]
+
+
+def encode_issuers(document: IssuersDocument) -> bytes:
+    """The chunk's canonical bytes."""
+    value = {
+        "format": FORMAT,
+        "salt": document.salt.hex(),
+        "issuers": [
+            {"profile": profile_document(t.profile), "keys": [dict(key) for key in t.keys]}
+            for t in sorted(document.issuers, key=lambda t: t.profile.issuer)
+        ],
+    }
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode(
+        "ascii"
+    )
+
+
+def parse_issuers(data: bytes) -> IssuersDocument:
+    """The chunk read back. Raises NodeInstallFailed(MANIFEST_INVALID)."""
+    try:
+        value = json.loads(data)
+        if value["format"] != FORMAT:
+            raise ValueError("format")
+        return IssuersDocument(
+            salt=bytes.fromhex(value["salt"]),
+            issuers=tuple(
+                TrustedIssuer(
+                    parse_profile(entry["profile"]), tuple(dict(k) for k in entry["keys"])
+                )
+                for entry in value["issuers"]
+            ),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, IdmapError) as error:
+        raise NodeInstallFailed(
+            Reason.MANIFEST_INVALID, f"issuers chunk: {type(error).__name__}"
+        ) from error
+
+
+def identity_chunks(salt: bytes, linked: Iterable[tuple[Identity, int]]) -> dict[str, bytes]:
+    """Chunk name → lines of `<digest in hexadecimal> TAB <uid number>`, sorted."""
+    rows: dict[int, list[str]] = {index: [] for index in range(IDENTITY_CHUNKS)}
+    for identity, uid_number in linked:
+        digest = identity_digest(salt, identity)
+        rows[digest[0] * IDENTITY_CHUNKS // 256].append(f"{digest.hex()}\t{uid_number}\n")
+    return {
+        f"identities-{i:02x}": "".join(sorted(lines)).encode("ascii") for i, lines in rows.items()
+    }
+
+
+def parse_identity_line(line: str) -> tuple[bytes, int]:
+    """One line read back. Raises NodeInstallFailed(MANIFEST_INVALID)."""
+    digest, separator, number = line.partition("\t")
+    try:
+        if not separator or len(digest) != 64 or not number.isdigit():
+            raise ValueError
+        return bytes.fromhex(digest), int(number)
+    except ValueError:
+        raise NodeInstallFailed(Reason.MANIFEST_INVALID, "identities chunk: not a record") from None
