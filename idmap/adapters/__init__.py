@@ -1,0 +1,1 @@
+"""One folder per outside system. Adapters implement the application's ports and never import each other."""

@@ -1,0 +1,1 @@
+"""OpenID Connect on the verifying side: discovery, public keys, signatures."""

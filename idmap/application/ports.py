@@ -1,0 +1,402 @@
+"""The ports: what the use cases need from the outside, and nothing more.
+
+`Registry` is the one transactional record. A transaction reads one consistent state; a write transaction is
+exclusive, belongs to a named author with a reason, and everything it changes goes on the record in
+the same commit (law 12).
+Each port has one contract suite in tests/contracts, run on a fake and on the real thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Any, Protocol
+
+from idmap.domain.accounts import Account, AccountEvent, AccountState, PosixGroup
+from idmap.domain.bans import Ban
+from idmap.domain.decision import Recorded
+from idmap.domain.groups import Group
+from idmap.domain.identity import Identity, Issuer
+from idmap.domain.issuers import IssuerProfile
+from idmap.domain.manifest import Envelope
+from idmap.domain.numbers import NumberRange
+from idmap.domain.provisioning import OpenAccount, OpenGroup, PersonFacts
+from idmap.domain.rules import RuleSet
+from idmap.domain.secrets import Secret
+from idmap.domain.tokens import UnverifiedToken
+
+
+class Clock(Protocol):
+    """Seconds since the epoch. On a node, never less than the newest signed time seen."""
+
+    def __call__(self) -> int: ...
+
+
+# --- the registry -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who changes something and why; the first two columns of the record of changes.
+
+    `name` is `admin-key`, `identity:<subject @ issuer>`, `component:<name>`, `provision:<run>`, `self:<…>`.
+    """
+
+    name: str
+    reason: str
+    plan: str | None = None
+    """Digest of the plan under which it happens."""
+
+
+class CredentialKind(StrEnum):
+    """Machine credentials the service gives out; each opens one kind of door."""
+
+    ADMIN_KEY = "admin_key"
+    COMPONENT = "component"
+    NODE = "node"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineCredential:
+    """A bearer credential known only by its SHA-256."""
+
+    kind: CredentialKind
+    name: str
+    node_class: str | None
+    """For nodes: their class."""
+    doors: tuple[str, ...]
+    """For components: the doors whose tokens they may present (law 13; no confused deputies)."""
+    created: int
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RangeStatus:
+    """A range and how far it has been used."""
+
+    range: NumberRange
+    next_number: int
+    """The lowest number never issued; above `range.last` when exhausted."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """What an enrolled node last reported."""
+
+    name: str
+    node_class: str
+    revision: int
+    ban_counter: int
+    reported: int | None
+    masked: tuple[str, ...]
+    """Names masked on the node because it has an account of its own with that name or number."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeEntry:
+    """One leaf of the record of changes."""
+
+    sequence: int
+    at: int
+    author: str
+    reason: str
+    plan: str | None
+    action: str
+    body: Mapping[str, Any] | None
+    """None once erased; the commitment stays."""
+    commitment: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One provisioning run, whatever became of it."""
+
+    run_id: str
+    started: int
+    finished: int | None
+    outcome: str
+    """`applied`, `nothing_to_do`, `stopped`, `failed`, or `running`."""
+    reason: str | None
+    plan: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A complete, proved listing of the watched groups of one issuer (law 6)."""
+
+    source: str
+    issuer: Issuer
+    watched: frozenset[Group]
+    people: tuple[ListedPerson, ...]
+    began: int
+    """When reading began: observations from tokens made later are newer than this listing."""
+    notes: tuple[str, ...] = ()
+    """Records that could not be read in full, for the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPerson:
+    """One person as a source lists them. Unreadable ones count as present and unchanged."""
+
+    identity: Identity
+    groups: frozenset[Group]
+    active: bool
+    preferred_username: str | None
+    readable: bool = True
+
+
+class RegistryReader(Protocol):
+    """One consistent state."""
+
+    def issuers(self) -> tuple[IssuerProfile, ...]: ...
+    def rules(self) -> RuleSet:
+        """The newest version; EMPTY_RULES when there is none."""
+        ...
+
+    def rules_document(self, version: int | None = None) -> tuple[int, Mapping[str, Any]] | None:
+        """Version and document as saved; the newest without `version`; None when there is none."""
+        ...
+
+    def ranges(self) -> tuple[RangeStatus, ...]: ...
+    def posix_groups(self) -> Mapping[Group, PosixGroup]: ...
+    def find_account(
+        self,
+        *,
+        account_id: int | None = None,
+        username: str | None = None,
+        uid_number: int | None = None,
+    ) -> Account | None: ...
+    def list_accounts(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        state: AccountState | None = None,
+        search: str | None = None,
+    ) -> tuple[Account, ...]:
+        """In order of account id, after the given one; `search` is a part of the username."""
+        ...
+
+    def count_accounts(self) -> Mapping[AccountState, int]: ...
+    def every_account(self) -> Iterator[Account]:
+        """All of them, by account id, in bounded memory."""
+        ...
+
+    def every_linked_identity(self) -> Iterator[tuple[Identity, int]]:
+        """(identity, uid number) of every identity whose account is not a tombstone; bounded memory."""
+        ...
+
+    def identities_of(self, account_id: int) -> tuple[Identity, ...]: ...
+    def recorded(self, identity: Identity) -> Recorded:
+        """What is known; an identity never seen has no groups, no account and is active."""
+        ...
+
+    def people(self) -> Iterator[PersonFacts]:
+        """Every identity ever recorded, with its groups, account and bans; bounded memory."""
+        ...
+
+    def bans(self, *, at: int | None = None) -> tuple[Ban, ...]:
+        """All bans not lifted; with `at` those in force then."""
+        ...
+
+    def banned_uid_numbers(self, at: int) -> tuple[tuple[int, int], ...]:
+        """(uid number, end or 0), sorted: direct bans and bans of any linked identity."""
+        ...
+
+    def revision(self) -> int:
+        """Rises with every commit that changes what nodes are told (accounts, groups, ranges, links, issuers)."""
+        ...
+
+    def ban_counter(self) -> int:
+        """Rises with every commit that changes bans."""
+        ...
+
+    def high_water(self) -> Mapping[str, int]: ...
+    def find_credential(self, digest: bytes) -> MachineCredential | None:
+        """By the SHA-256 of the secret; revoked ones too."""
+        ...
+
+    def credentials(self) -> tuple[MachineCredential, ...]: ...
+    def nodes(self) -> tuple[NodeStatus, ...]: ...
+    def changes(self, *, after: int = 0, limit: int = 100) -> tuple[ChangeEntry, ...]: ...
+    def verify_changes(self) -> int:
+        """Checks every commitment and the chain; gives the number of leaves. Raises Conflict when broken."""
+        ...
+
+    def runs(self, *, limit: int = 20) -> tuple[RunRecord, ...]: ...
+    def salt(self) -> bytes:
+        """The realm's salt for identity digests; made at initialisation."""
+        ...
+
+
+class RegistryWriter(RegistryReader, Protocol):
+    """An exclusive transaction. Raises Conflict or InvalidInput with nothing changed."""
+
+    def save_issuer(self, profile: IssuerProfile) -> None: ...
+    def remove_issuer(self, issuer: Issuer) -> None: ...
+    def save_rules(self, document: Mapping[str, Any], *, expect_version: int | None) -> RuleSet:
+        """A new immutable version. Raises VERSION_CONFLICT, RULE_INVALID, RANGE_UNKNOWN."""
+        ...
+
+    def add_range(self, new: NumberRange) -> None: ...
+    def open_group(self, change: OpenGroup, *, group_range: str) -> PosixGroup: ...
+    def open_account(self, change: OpenAccount) -> Account:
+        """Number from the range, name as spelled if it was never issued and no node has it, else from the number.
+
+        Raises Conflict(RANGE_EXHAUSTED). Never gives a number or a name twice (law 2).
+        """
+        ...
+
+    def move_account(
+        self, account_id: int, event: AccountEvent, grace_until: date | None = None
+    ) -> Account: ...
+    def change_groups(
+        self, account_id: int, *, join: Iterable[Group] = (), leave: Iterable[Group] = ()
+    ) -> Account: ...
+    def change_shell(self, account_id: int, shell: str) -> Account: ...
+    def record_listing(self, listing: Listing) -> None:
+        """Replaces what this source said of the watched groups, and supersedes older token observations of them.
+
+        A person who is not listed keeps their identity and loses the watched groups; unreadable ones are left alone.
+        """
+        ...
+
+    def record_observation(
+        self, identity: Identity, groups: frozenset[Group], preferred_username: str | None, at: int
+    ) -> None:
+        """What a token said, where the issuer's profile lets it be recorded."""
+        ...
+
+    def add_ban(
+        self,
+        *,
+        account_id: int | None,
+        identity: Identity | None,
+        reason: str,
+        until: int | None,
+        at: int,
+    ) -> Ban: ...
+    def lift_ban(self, ban_id: int) -> None: ...
+    def add_credential(
+        self,
+        kind: CredentialKind,
+        name: str,
+        digest: bytes,
+        *,
+        node_class: str | None = None,
+        doors: tuple[str, ...] = (),
+        at: int,
+    ) -> MachineCredential: ...
+    def revoke_credential(self, kind: CredentialKind, name: str) -> None: ...
+    def save_node_report(
+        self,
+        name: str,
+        *,
+        revision: int,
+        ban_counter: int,
+        masked: tuple[str, ...],
+        local_names: tuple[str, ...],
+        at: int,
+    ) -> None:
+        """Also remembers the node's own account names, so that no new account is given one of them."""
+        ...
+
+    def save_run(self, run: RunRecord) -> None: ...
+
+
+class Registry(Protocol):
+    """The registry of one realm."""
+
+    def read(self) -> AbstractContextManager[RegistryReader]: ...
+    def write(self, author: Author) -> AbstractContextManager[RegistryWriter]:
+        """Commits at the end of the block; rolls back on any exception."""
+        ...
+
+    def take_lease(self, name: str, holder: str, *, at: int, seconds: int) -> bool:
+        """One holder at a time across processes and replicas; the same holder may renew."""
+        ...
+
+    def release_lease(self, name: str, holder: str) -> None: ...
+    def change_token(self) -> int:
+        """Differs after any process committed anything; cheap enough to ask ten times a second."""
+        ...
+
+    def close(self) -> None: ...
+
+
+# --- tokens -----------------------------------------------------------------------------------
+
+
+class IssuerKeys(Protocol):
+    """Public keys by issuer and key id. Only ever asked about an issuer that is trusted."""
+
+    def find_key(self, profile: IssuerProfile, key_id: str | None) -> Mapping[str, Any] | None:
+        """The JWK (RFC 7517), or None when there is none such (or several, without a key id).
+
+        May fetch once, within its own bounds. Raises Unavailable(ISSUER_UNAVAILABLE) when nothing was ever fetched.
+        """
+        ...
+
+
+class SignatureChecker(Protocol):
+    """Checks one signature with one key and one algorithm."""
+
+    def check(self, token: UnverifiedToken, jwk: Mapping[str, Any], algorithm: str) -> bool:
+        """Whether it holds. False too when key and algorithm do not belong together."""
+        ...
+
+
+# --- sources ----------------------------------------------------------------------------------
+
+
+class Progress(Protocol):
+    """Told how far a long reading has come."""
+
+    def __call__(self, what: str, done: int, total: int | None) -> None: ...
+
+
+class Source(Protocol):
+    """Where people come from. Reading proves its own completeness or raises SourceFailed."""
+
+    name: str
+    issuer: Issuer
+
+    def observe(self, watched: frozenset[Group], progress: Progress) -> Listing: ...
+
+
+# --- signing and publication ------------------------------------------------------------------
+
+
+class Signer(Protocol):
+    """`idmap sign`: holds the keys, reads nobody's input but typed requests, refuses on its own."""
+
+    def sign_manifest(self, payload: bytes, *, approve_shrink: bool = False) -> Envelope: ...
+    def sign_bans(self, payload: bytes) -> Envelope: ...
+    def sign_heartbeat(self, payload: bytes) -> Envelope: ...
+    def public_keys(self) -> Mapping[str, str]:
+        """Role → public key as `ed25519:<base64>`; roles are `manifest` and `bans`."""
+        ...
+
+
+class SnapshotStore(Protocol):
+    """Where chunks and signed documents lie for any dumb server to carry."""
+
+    def put_chunk(self, data: bytes, *, restricted: bool) -> str:
+        """Stores by content; gives the SHA-256 in hexadecimal. Restricted ones go to enrolled nodes only."""
+        ...
+
+    def read_chunk(self, sha256: str, *, restricted: bool) -> bytes | None: ...
+    def put_document(self, name: str, data: bytes) -> None:
+        """Replaces `manifest`, `bans` or `heartbeat` atomically."""
+        ...
+
+    def read_document(self, name: str) -> bytes | None: ...
+
+
+class SecretMaker(Protocol):
+    """Makes bearer secrets that nobody can guess (256 bits)."""
+
+    def __call__(self) -> Secret: ...
