@@ -1,0 +1,307 @@
+"""Accounts and POSIX groups: opened once, moved through their states, never removed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from typing import Any, Final
+
+from sqlalchemy import bindparam, delete, exists, insert, select, update
+
+from idmap.adapters.sql.tables import (
+    ACCOUNTS,
+    BANS,
+    GROUPS,
+    IDENTITIES,
+    LEDGER_NAMES,
+    LEDGER_NUMBERS,
+    MEMBERSHIPS,
+    POSIX_GROUPS,
+)
+from idmap.adapters.sql.transaction import Transaction
+from idmap.domain.accounts import (
+    Account,
+    AccountEvent,
+    AccountState,
+    PosixGroup,
+    is_held,
+    next_state,
+)
+from idmap.domain.errors import Conflict, InvalidInput
+from idmap.domain.groups import Group
+from idmap.domain.identity import Identity, Issuer
+from idmap.domain.names import GroupName, Username
+from idmap.domain.numbers import GidNumber, RangePurpose, UidNumber
+from idmap.domain.provisioning import OpenAccount, OpenGroup
+from idmap.domain.reasons import Reason
+
+_PASSWD_FIELD: Final = re.compile(r"/[!-9;-~]{0,254}", re.ASCII)
+"""Home and shell go into passwd lines and tab-separated records."""
+
+_ADD_ACCOUNT: Final = insert(ACCOUNTS)
+_ADD_IDENTITY: Final = insert(IDENTITIES)
+_ADD_MEMBERSHIP: Final = insert(MEMBERSHIPS)
+_LINK_IDENTITY: Final = (
+    update(IDENTITIES)
+    .where(IDENTITIES.c.identity_id == bindparam("wanted"))
+    .values(account_id=bindparam("linked"))
+)
+_FIND_IDENTITY: Final = select(
+    IDENTITIES.c.identity_id,
+    IDENTITIES.c.account_id,
+    exists()
+    .where(BANS.c.identity_id == IDENTITIES.c.identity_id, BANS.c.lifted_at.is_(None))
+    .label("banned"),
+).where(IDENTITIES.c.issuer == bindparam("issuer"), IDENTITIES.c.subject == bindparam("subject"))
+
+
+class AccountWriter(Transaction):
+    """The part of `RegistryWriter` that the nodes see."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._posix_groups: dict[Group, tuple[int, PosixGroup]] | None = None
+        self._linked: dict[Identity, int] = {}
+        """Links made in this transaction and perhaps still held back."""
+
+    def open_group(self, change: OpenGroup, *, group_range: str) -> PosixGroup:
+        known = self._posix_group_rows()
+        if change.group in known:
+            raise Conflict(
+                Reason.VERSION_CONFLICT,
+                f"group {change.group} has gid {known[change.group][1].gid_number} already",
+            )
+        group_id = self._group_id(change.group)
+        number, name = self._allocator.allocate(
+            group_range, RangePurpose.GROUPS, change.spelled, f"group:{group_id}", None
+        )
+        self._insert(POSIX_GROUPS, {"group_id": group_id, "name": name, "gid_number": number})
+        group = PosixGroup(GroupName(name), GidNumber(number))
+        known[change.group] = (group_id, group)
+        self._record(
+            "open_group",
+            issuer=change.group.issuer,
+            path=change.group.path,
+            name=name,
+            gid_number=number,
+            range=group_range,
+        )
+        self._nodes_must_know()
+        return group
+
+    def open_account(self, change: OpenAccount) -> Account:
+        identity = change.identity
+        row = self._connection.execute(
+            _FIND_IDENTITY, {"issuer": identity.issuer, "subject": identity.subject}
+        ).first()
+        linked = self._linked.get(identity) or (row.account_id if row else None)
+        if linked is not None:
+            raise Conflict(Reason.VERSION_CONFLICT, f"{identity} has account {linked} already")
+        known = self._posix_group_rows()
+        if change.primary_group not in known:
+            raise Conflict(Reason.NOT_FOUND, f"group {change.primary_group} has no gid yet")
+        if not _PASSWD_FIELD.fullmatch(change.home) or not _PASSWD_FIELD.fullmatch(change.shell):
+            raise InvalidInput(Reason.REQUEST_INVALID, "home and shell must be absolute paths")
+
+        account_id = self._next_key(ACCOUNTS.c.account_id)
+        number, name = self._allocator.allocate(
+            change.number_range,
+            RangePurpose.PEOPLE,
+            change.spelled,
+            f"account:{account_id}",
+            change.rule_id,
+        )
+        primary_id, primary_group = known[change.primary_group]
+        secondary = {
+            known[group]
+            for group in change.secondary_groups
+            if group in known and group != change.primary_group
+        }
+        account = Account(
+            account_id=account_id,
+            username=Username(name),
+            uid_number=UidNumber(number),
+            primary_group=primary_group,
+            secondary_groups=tuple(
+                sorted((group for _, group in secondary), key=lambda group: group.gid_number)
+            ),
+            home=change.home.replace("{username}", name),
+            shell=change.shell,
+            state=AccountState.ACTIVE,
+            grace_until=None,
+            expires_on=None,
+            rule_id=change.rule_id,
+        )
+        self._hold_back(_ADD_ACCOUNT, [_account_row(account, primary_id)])
+        self._hold_back(
+            _ADD_MEMBERSHIP,
+            [{"account_id": account_id, "group_id": group_id} for group_id, _ in secondary],
+        )
+        self._link(identity, row.identity_id if row else None, account_id)
+        if row is not None and row.banned:
+            self._bans_changed()
+        self._record(
+            "open_account",
+            account_id=account_id,
+            username=name,
+            uid_number=number,
+            range=change.number_range,
+            rule=change.rule_id,
+            issuer=identity.issuer,
+            subject=identity.subject,
+            spelled=change.spelled,
+            primary_group=change.primary_group.path,
+            secondary_groups=sorted(group.name for _, group in secondary),
+        )
+        self._nodes_must_know()
+        return account
+
+    def move_account(
+        self, account_id: int, event: AccountEvent, grace_until: date | None = None
+    ) -> Account:
+        """Grace has its last day, nothing else has one: InvalidInput(REQUEST_INVALID) otherwise."""
+        account = self._get_account(account_id)
+        state = next_state(account.state, event)
+        if (state is AccountState.GRACE) != (grace_until is not None):
+            raise InvalidInput(Reason.REQUEST_INVALID, "grace_until: for grace, and only for it")
+        self._db.execute(
+            update(ACCOUNTS)
+            .where(ACCOUNTS.c.account_id == account_id)
+            .values(state=str(state), grace_until=grace_until, held=is_held(event))
+        )
+        if state is AccountState.TOMBSTONE:
+            self._retire(account)
+        self._record(
+            "move_account",
+            account_id=account_id,
+            event=str(event),
+            before=str(account.state),
+            after=str(state),
+            grace_until=None if grace_until is None else grace_until.isoformat(),
+        )
+        self._nodes_must_know()
+        return replace(account, state=state, grace_until=grace_until, held=is_held(event))
+
+    def change_groups(
+        self, account_id: int, *, join: Iterable[Group] = (), leave: Iterable[Group] = ()
+    ) -> Account:
+        """A group that is joined must have a gid; leaving one that is not held does nothing."""
+        account = self._open_account_of(account_id)
+        known = self._posix_group_rows()
+        held = set(account.secondary_groups)
+        joining: dict[int, PosixGroup] = {}
+        for group in join:
+            if group not in known:
+                raise Conflict(Reason.NOT_FOUND, f"group {group} has no gid yet")
+            if known[group][1] not in held | {account.primary_group}:
+                joining[known[group][0]] = known[group][1]
+        leaving = {
+            known[group][0]: known[group][1]
+            for group in leave
+            if group in known and known[group][1] in held
+        }
+        if not joining and not leaving:
+            return account
+        if joining:
+            rows = [{"account_id": account_id, "group_id": group_id} for group_id in joining]
+            self._db.execute(_ADD_MEMBERSHIP, rows)
+        if leaving:
+            self._db.execute(
+                delete(MEMBERSHIPS).where(
+                    MEMBERSHIPS.c.account_id == account_id, MEMBERSHIPS.c.group_id.in_(leaving)
+                )
+            )
+        self._record(
+            "change_groups",
+            account_id=account_id,
+            join=sorted(group.name for group in joining.values()),
+            leave=sorted(group.name for group in leaving.values()),
+        )
+        self._nodes_must_know()
+        now_held = (held - set(leaving.values())) | set(joining.values())
+        return replace(
+            account, secondary_groups=tuple(sorted(now_held, key=lambda group: group.gid_number))
+        )
+
+    def change_shell(self, account_id: int, shell: str) -> Account:
+        account = self._open_account_of(account_id)
+        if not _PASSWD_FIELD.fullmatch(shell):
+            raise InvalidInput(Reason.REQUEST_INVALID, "shell: an absolute path is needed")
+        if account.shell == shell:
+            return account
+        self._db.execute(
+            update(ACCOUNTS).where(ACCOUNTS.c.account_id == account_id).values(shell=shell)
+        )
+        self._record("change_shell", account_id=account_id, before=account.shell, after=shell)
+        self._nodes_must_know()
+        return replace(account, shell=shell)
+
+    def _open_account_of(self, account_id: int) -> Account:
+        account = self._get_account(account_id)
+        if account.state is AccountState.TOMBSTONE:
+            raise Conflict(Reason.ACCOUNT_CLOSED, f"account {account_id}")
+        return account
+
+    def _posix_group_rows(self) -> dict[Group, tuple[int, PosixGroup]]:
+        if self._posix_groups is None:
+            statement = select(
+                GROUPS.c.group_id,
+                GROUPS.c.issuer,
+                GROUPS.c.path,
+                POSIX_GROUPS.c.name,
+                POSIX_GROUPS.c.gid_number,
+            ).join_from(GROUPS, POSIX_GROUPS)
+            self._posix_groups = {
+                Group(Issuer(row.issuer), row.path): (
+                    row.group_id,
+                    PosixGroup(GroupName(row.name), GidNumber(row.gid_number)),
+                )
+                for row in self._connection.execute(statement)
+            }
+        return self._posix_groups
+
+    def _link(self, identity: Identity, identity_id: int | None, account_id: int) -> None:
+        self._linked[identity] = account_id
+        if identity_id is not None:
+            self._hold_back(_LINK_IDENTITY, [{"wanted": identity_id, "linked": account_id}])
+            return
+        self._hold_back(
+            _ADD_IDENTITY,
+            [
+                {
+                    "identity_id": self._next_key(IDENTITIES.c.identity_id),
+                    "issuer": identity.issuer,
+                    "subject": identity.subject,
+                    "account_id": account_id,
+                    "active": True,
+                    "first_seen": self._at,
+                }
+            ],
+        )
+
+    def _retire(self, account: Account) -> None:
+        self._db.execute(
+            update(LEDGER_NUMBERS)
+            .where(LEDGER_NUMBERS.c.kind == "uid", LEDGER_NUMBERS.c.number == account.uid_number)
+            .values(retired_at=self._at)
+        )
+        self._db.execute(
+            update(LEDGER_NAMES)
+            .where(LEDGER_NAMES.c.name == account.username)
+            .values(retired_at=self._at)
+        )
+
+
+def _account_row(account: Account, primary_group_id: int) -> dict[str, Any]:
+    return {
+        "account_id": account.account_id,
+        "username": account.username,
+        "uid_number": account.uid_number,
+        "primary_group_id": primary_group_id,
+        "home": account.home,
+        "shell": account.shell,
+        "state": str(account.state),
+        "rule_id": account.rule_id,
+    }

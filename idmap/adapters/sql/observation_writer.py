@@ -1,0 +1,307 @@
+"""What sources and tokens say about people, kept apart by who said it.
+
+A listing is complete for its watched groups (law 6), so its silence removes; a token only adds,
+because it may have been narrowed. What a token said before a complete listing of that group began
+is stale, whether it was recorded before the listing or arrives after it. Only differences are
+written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
+
+from idmap.adapters.sql.account_writer import AccountWriter
+from idmap.adapters.sql.tables import GROUPS, IDENTITIES, OBSERVATIONS
+from idmap.application.ports import ListedPerson, Listing
+from idmap.domain.errors import InvalidInput, SourceFailed
+from idmap.domain.groups import Group
+from idmap.domain.identity import Identity, Issuer
+from idmap.domain.reasons import Reason
+
+TOKEN: Final = "token"  # noqa: S105  (the name of a source)
+
+_ADD: Final = insert(OBSERVATIONS)
+_REMOVE: Final = delete(OBSERVATIONS).where(
+    OBSERVATIONS.c.identity_id == bindparam("person"),
+    OBSERVATIONS.c.group_id == bindparam("which"),
+    OBSERVATIONS.c.source == bindparam("who"),
+)
+_ADD_PERSON: Final = insert(IDENTITIES)
+_CHANGE_PERSON: Final = (
+    update(IDENTITIES)
+    .where(IDENTITIES.c.identity_id == bindparam("person"))
+    .values(
+        active=bindparam("new_active"),
+        preferred_username=bindparam("new_name"),
+        unreadable_since=bindparam("new_unreadable"),
+    )
+)
+
+
+@dataclass(slots=True)
+class _Known:
+    """One identity of the issuer as it stands before the listing."""
+
+    identity_id: int
+    active: bool = True
+    preferred_username: str | None = None
+    unreadable_since: int | None = None
+    new: bool = False
+    observed: set[tuple[int, str]] = field(default_factory=set)
+    """(group, who said it), of watched groups: by this source, and stale ones by tokens."""
+
+
+class ObservationWriter(AccountWriter):
+    """The part of `RegistryWriter` that records where people were seen."""
+
+    def record_listing(self, listing: Listing) -> None:
+        """Raises SourceFailed(SOURCE_INCOMPLETE): a person named twice, or of another issuer."""
+        listed = _by_subject(listing)
+        source = f"source:{listing.source}"
+        watched = {
+            self._group_id(group): group
+            for group in sorted(listing.watched)
+            if group.issuer == listing.issuer
+        }
+        known = self._known_people(listing, source, watched)
+        for subject in listed:
+            if subject not in known:
+                identity_id = self._next_key(IDENTITIES.c.identity_id)
+                known[subject] = _Known(identity_id, new=True)
+        ids = {group: group_id for group_id, group in watched.items()}
+        changed = 0
+        for subject, before in known.items():
+            person = listed.get(subject)
+            if person is not None and not person.readable:
+                changed += self._leave_alone(listing, subject, before)
+            else:
+                wanted = {ids[g] for g in person.groups if g in ids} if person else set()
+                changed += self._replace(listing, source, subject, before, person, wanted, watched)
+        self._mark_listed(list(watched), listing.began)
+        if changed:
+            self._record(
+                "record_listing",
+                source=listing.source,
+                issuer=listing.issuer,
+                listed=len(listed),
+                changed=changed,
+                notes=len(listing.notes),
+            )
+
+    def record_observation(
+        self, identity: Identity, groups: frozenset[Group], preferred_username: str | None, at: int
+    ) -> None:
+        """Groups of another issuer are refused: InvalidInput(CLAIM_INVALID) (law 1)."""
+        if any(group.issuer != identity.issuer for group in groups):
+            raise InvalidInput(Reason.CLAIM_INVALID, f"{identity}: groups of another issuer")
+        person = self._get_or_add_identity(identity, preferred_username, at)
+        ids = [self._group_id(group) for group in sorted(groups)]
+        fresh = select(GROUPS.c.group_id, GROUPS.c.path).where(
+            GROUPS.c.group_id.in_(ids), or_(GROUPS.c.listed_at.is_(None), GROUPS.c.listed_at <= at)
+        )
+        paths = {row.group_id: row.path for row in self._db.execute(fresh)}
+        said = and_(
+            OBSERVATIONS.c.identity_id == person.identity_id, OBSERVATIONS.c.group_id.in_(ids)
+        )
+        seen = set(self._db.scalars(select(OBSERVATIONS.c.group_id).where(said)))
+        by_token = and_(said, OBSERVATIONS.c.source == TOKEN)
+        in_tokens = set(self._db.scalars(select(OBSERVATIONS.c.group_id).where(by_token)))
+        self._db.execute(
+            update(OBSERVATIONS).where(by_token, OBSERVATIONS.c.seen_at < at).values(seen_at=at)
+        )
+        added = [
+            {"identity_id": person.identity_id, "group_id": number, "source": TOKEN, "seen_at": at}
+            for number in sorted(paths.keys() - in_tokens)
+        ]
+        if added:
+            self._db.execute(_ADD, added)
+        renamed = preferred_username not in {None, person.preferred_username}
+        if renamed:
+            self._db.execute(
+                update(IDENTITIES)
+                .where(IDENTITIES.c.identity_id == person.identity_id)
+                .values(preferred_username=preferred_username)
+            )
+        gained = sorted(paths[number] for number in paths.keys() - seen)
+        if gained or renamed or person.new:
+            self._record_person(identity.issuer, identity.subject, TOKEN, gained=gained)
+
+    def _get_or_add_identity(
+        self, identity: Identity, preferred_username: str | None, at: int
+    ) -> _Known:
+        """Also for bans of people who were never seen."""
+        row = self._db.execute(
+            select(IDENTITIES).where(
+                IDENTITIES.c.issuer == identity.issuer, IDENTITIES.c.subject == identity.subject
+            )
+        ).first()
+        if row is not None:
+            return _Known(row.identity_id, preferred_username=row.preferred_username)
+        identity_id = self._next_key(IDENTITIES.c.identity_id)
+        self._insert(
+            IDENTITIES,
+            {
+                "identity_id": identity_id,
+                "issuer": identity.issuer,
+                "subject": identity.subject,
+                "active": True,
+                "preferred_username": preferred_username,
+                "first_seen": at,
+            },
+        )
+        return _Known(identity_id, preferred_username=preferred_username, new=True)
+
+    # --- the steps of a listing
+
+    def _known_people(
+        self, listing: Listing, source: str, watched: dict[int, Group]
+    ) -> dict[str, _Known]:
+        people = select(IDENTITIES).where(IDENTITIES.c.issuer == listing.issuer)
+        known = {
+            row.subject: _Known(
+                row.identity_id, row.active, row.preferred_username, row.unreadable_since
+            )
+            for row in self._db.execute(people)
+        }
+        spoken_of = (
+            select(
+                IDENTITIES.c.subject,
+                OBSERVATIONS.c.group_id,
+                OBSERVATIONS.c.source,
+            )
+            .join_from(OBSERVATIONS, IDENTITIES)
+            .where(
+                IDENTITIES.c.issuer == listing.issuer,
+                OBSERVATIONS.c.group_id.in_(watched),
+                or_(
+                    OBSERVATIONS.c.source == source,
+                    and_(OBSERVATIONS.c.source == TOKEN, OBSERVATIONS.c.seen_at < listing.began),
+                ),
+            )
+        )
+        for subject, group_id, who in self._db.execute(spoken_of):
+            known[subject].observed.add((group_id, who))
+        return known
+
+    def _leave_alone(self, listing: Listing, subject: str, before: _Known) -> bool:
+        """An unreadable person: identity recorded, nothing else touched."""
+        if before.unreadable_since is not None:
+            return False
+        self._save_person(
+            listing, subject, before, before.active, before.preferred_username, listing.began
+        )
+        self._record_person(listing.issuer, subject, listing.source, unreadable=True)
+        return True
+
+    def _replace(
+        self,
+        listing: Listing,
+        source: str,
+        subject: str,
+        before: _Known,
+        person: ListedPerson | None,
+        wanted: set[int],
+        watched: dict[int, Group],
+    ) -> bool:
+        """A readable person, or one who is not listed and so loses the watched groups."""
+        active = before.active if person is None else person.active
+        name = (person.preferred_username if person else None) or before.preferred_username
+        as_before = (before.active, before.preferred_username, before.unreadable_since)
+        saved = before.new or as_before != (active, name, None)
+        if saved:
+            self._save_person(listing, subject, before, active, name, None)
+        after = {(number, source) for number in wanted}
+        if not saved and after == before.observed:
+            return False
+        self._hold_back(
+            _REMOVE,
+            [
+                {"person": before.identity_id, "which": number, "who": who}
+                for number, who in before.observed - after
+            ],
+        )
+        self._hold_back(
+            _ADD,
+            [
+                {
+                    "identity_id": before.identity_id,
+                    "group_id": number,
+                    "source": who,
+                    "seen_at": listing.began,
+                }
+                for number, who in sorted(after - before.observed)
+            ],
+        )
+        held = {number for number, _ in before.observed}
+        self._record_person(
+            listing.issuer,
+            subject,
+            listing.source,
+            active=active,
+            gained=sorted(watched[number].path for number in wanted - held),
+            lost=sorted(watched[number].path for number in held - wanted),
+        )
+        return True
+
+    def _save_person(
+        self,
+        listing: Listing,
+        subject: str,
+        before: _Known,
+        active: bool,
+        name: str | None,
+        unreadable_since: int | None,
+    ) -> None:
+        if before.new:
+            row: dict[str, Any] = {
+                "identity_id": before.identity_id,
+                "issuer": listing.issuer,
+                "subject": subject,
+                "account_id": None,
+                "active": active,
+                "preferred_username": name,
+                "first_seen": listing.began,
+                "unreadable_since": unreadable_since,
+            }
+            self._hold_back(_ADD_PERSON, [row])
+        else:
+            change = {
+                "person": before.identity_id,
+                "new_active": active,
+                "new_name": name,
+                "new_unreadable": unreadable_since,
+            }
+            self._hold_back(_CHANGE_PERSON, [change])
+
+    def _mark_listed(self, group_ids: list[int], began: int) -> None:
+        self._db.execute(
+            update(GROUPS)
+            .where(
+                GROUPS.c.group_id.in_(group_ids),
+                or_(GROUPS.c.listed_at.is_(None), GROUPS.c.listed_at < began),
+            )
+            .values(listed_at=began)
+        )
+
+    def _record_person(self, issuer: Issuer, subject: str, source: str, **said: Any) -> None:
+        """One entry per person, so that one person's can be erased."""
+        self._record("observe_person", issuer=issuer, subject=subject, source=source, **said)
+
+
+def _by_subject(listing: Listing) -> dict[str, ListedPerson]:
+    listed: dict[str, ListedPerson] = {}
+    for person in listing.people:
+        if person.identity.issuer != listing.issuer:
+            raise SourceFailed(
+                Reason.SOURCE_INCOMPLETE,
+                f"{listing.source}: {person.identity} is of another issuer",
+            )
+        if person.identity.subject in listed:
+            raise SourceFailed(
+                Reason.SOURCE_INCOMPLETE, f"{listing.source}: {person.identity} is listed twice"
+            )
+        listed[person.identity.subject] = person
+    return listed

@@ -1,0 +1,350 @@
+"""What administrators and machines write: issuers, rules, ranges, bans, credentials, node
+reports, runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import delete, insert, select, update
+
+from idmap.adapters.sql.changes import canonical
+from idmap.adapters.sql.observation_writer import ObservationWriter
+from idmap.adapters.sql.records import profile_as_json, profile_text
+from idmap.adapters.sql.tables import (
+    BANS,
+    CREDENTIALS,
+    ISSUERS,
+    NODE_LOCAL_NAMES,
+    NODES,
+    RANGES,
+    RULE_VERSIONS,
+    RUNS,
+)
+from idmap.application.ports import CredentialKind, MachineCredential, RunRecord
+from idmap.domain.bans import Ban
+from idmap.domain.errors import Conflict, InvalidInput, NotFound
+from idmap.domain.identity import Identity, Issuer
+from idmap.domain.issuers import IssuerProfile, check_distinct, check_profile
+from idmap.domain.numbers import NumberRange, RangePurpose, check_range
+from idmap.domain.reasons import Reason
+from idmap.domain.rules import RuleSet, parse_rules
+
+_SHA256_BYTES: Final = 32
+
+
+class PolicyWriter(ObservationWriter):
+    """The rest of `RegistryWriter`."""
+
+    # --- issuers, rules, ranges
+
+    def save_issuer(self, profile: IssuerProfile) -> None:
+        """Raises InvalidInput(ISSUER_INVALID); also when another profile claims one of its
+        strings.
+        """
+        check_profile(profile)
+        others = [known for known in self.issuers() if known.issuer != profile.issuer]
+        check_distinct([*others, profile])
+        text = profile_text(profile)
+        known = self._db.scalar(select(ISSUERS.c.profile).where(ISSUERS.c.issuer == profile.issuer))
+        if known == text:
+            return
+        if known is None:
+            self._insert(ISSUERS, {"issuer": profile.issuer, "profile": text})
+        else:
+            self._db.execute(
+                update(ISSUERS).where(ISSUERS.c.issuer == profile.issuer).values(profile=text)
+            )
+        self._record("save_issuer", profile=profile_as_json(profile))
+        self._nodes_must_know()
+
+    def remove_issuer(self, issuer: Issuer) -> None:
+        """At once, even while rules name it: an issuer that is not trusted lets nobody in (law
+        5).
+        """
+        if not self._db.execute(delete(ISSUERS).where(ISSUERS.c.issuer == issuer)).rowcount:
+            raise NotFound(f"issuer {issuer}")
+        self._record("remove_issuer", issuer=issuer)
+        self._nodes_must_know()
+
+    def save_rules(self, document: Mapping[str, Any], *, expect_version: int | None) -> RuleSet:
+        """`expect_version` is the version the change was made to (0: none yet); None asks for no
+        check.
+        """
+        newest = self._rules_text(None)
+        version = 0 if newest is None else newest[0]
+        if expect_version is not None and expect_version != version:
+            raise Conflict(Reason.VERSION_CONFLICT, f"rules are at version {version}")
+        rules = parse_rules(document, version + 1)
+        self._check_ranges_of(rules)
+        self._check_issuers_of(rules)
+        try:
+            text = canonical(document)
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(Reason.RULE_INVALID, f"document: {error}") from error
+        self._insert(
+            RULE_VERSIONS,
+            {
+                "version": rules.version,
+                "document": text,
+                "saved_at": self._at,
+                "author": self._author.name,
+            },
+        )
+        self._record("save_rules", version=rules.version, document=document)
+        return rules
+
+    def _check_ranges_of(self, rules: RuleSet) -> None:
+        known = {status.range.name: status.range.purpose for status in self.ranges()}
+        named = {rule.account_class.number_range: RangePurpose.PEOPLE for rule in rules.rules}
+        wanted = list(named.items())
+        if rules.posix_groups():
+            wanted.append((rules.group_range, RangePurpose.GROUPS))
+        for name, purpose in wanted:
+            if name not in known:
+                raise InvalidInput(Reason.RANGE_UNKNOWN, f"range {name}")
+            if known[name] is not purpose:
+                raise InvalidInput(
+                    Reason.RANGE_UNKNOWN, f"range {name} is for {known[name]}, not {purpose}"
+                )
+
+    def _check_issuers_of(self, rules: RuleSet) -> None:
+        profiles = self.issuers()
+        named = [(f"rule {rule.rule_id}", rule.group.issuer) for rule in rules.rules]
+        for index, administrator in enumerate(rules.administrators, start=1):
+            who = administrator.identity or administrator.group
+            if who is not None:
+                named.append((f"admin {index}", who.issuer))
+        canonical_of = {text: known.issuer for known in profiles for text in known.spells()}
+        for where, issuer in named:
+            if issuer not in canonical_of:
+                raise InvalidInput(
+                    Reason.RULE_INVALID, f"{where}: issuer {issuer!r} is not trusted here"
+                )
+            if canonical_of[issuer] != issuer:
+                raise InvalidInput(
+                    Reason.RULE_INVALID,
+                    f"{where}: issuer {issuer!r} is an alias; write {canonical_of[issuer]!r}",
+                )
+
+    def add_range(self, new: NumberRange) -> None:
+        """Raises InvalidInput(NUMBER_REFUSED, RANGE_OVERLAPS). What the marks count as issued
+        stays so.
+        """
+        check_range(new, tuple(status.range for status in self.ranges()))
+        self._insert(
+            RANGES,
+            {
+                "name": new.name,
+                "purpose": str(new.purpose),
+                "first": new.first,
+                "last": new.last,
+                "next_number": self._marks.next_above(new.purpose, new.first),
+            },
+        )
+        self._record(
+            "add_range", range=new.name, purpose=str(new.purpose), first=new.first, last=new.last
+        )
+        self._nodes_must_know()
+
+    # --- bans
+
+    def add_ban(
+        self,
+        *,
+        account_id: int | None,
+        identity: Identity | None,
+        reason: str,
+        until: int | None,
+        at: int,
+    ) -> Ban:
+        """An identity may be banned before it was ever seen. Raises InvalidInput, NotFound."""
+        if account_id is None and identity is None:
+            raise InvalidInput(Reason.REQUEST_INVALID, "a ban is of an account or of an identity")
+        if until is not None and until <= at:
+            raise InvalidInput(Reason.REQUEST_INVALID, "until: lies before the ban begins")
+        if account_id is not None:
+            self._get_account(account_id)
+        identity_id = None
+        if identity is not None:
+            identity_id = self._get_or_add_identity(identity, None, at).identity_id
+        ban = Ban(
+            ban_id=self._next_key(BANS.c.ban_id),
+            account_id=account_id,
+            identity=identity,
+            reason=reason,
+            author=self._author.name,
+            since=at,
+            until=until,
+        )
+        self._insert(
+            BANS,
+            {
+                "ban_id": ban.ban_id,
+                "account_id": account_id,
+                "identity_id": identity_id,
+                "reason": reason,
+                "author": ban.author,
+                "since": at,
+                "until": until,
+            },
+        )
+        self._record(
+            "add_ban",
+            ban_id=ban.ban_id,
+            account_id=account_id,
+            issuer=None if identity is None else identity.issuer,
+            subject=None if identity is None else identity.subject,
+            why=reason,
+            until=until,
+        )
+        self._bans_changed()
+        return ban
+
+    def lift_ban(self, ban_id: int) -> None:
+        """Raises NotFound when there is none, or it was lifted before."""
+        lifted = self._db.execute(
+            update(BANS)
+            .where(BANS.c.ban_id == ban_id, BANS.c.lifted_at.is_(None))
+            .values(lifted_at=self._at)
+        )
+        if not lifted.rowcount:
+            raise NotFound(f"ban {ban_id}")
+        self._record("lift_ban", ban_id=ban_id)
+        self._bans_changed()
+
+    # --- machines
+
+    def add_credential(
+        self,
+        kind: CredentialKind,
+        name: str,
+        digest: bytes,
+        *,
+        node_class: str | None = None,
+        doors: tuple[str, ...] = (),
+        at: int,
+    ) -> MachineCredential:
+        """One credential per name is in force: Conflict(NAME_TAKEN) until the old one is revoked.
+
+        A node's also enrols the node.
+        """
+        if len(digest) != _SHA256_BYTES:
+            raise InvalidInput(Reason.REQUEST_INVALID, "digest: a SHA-256 is needed")
+        if (kind is CredentialKind.NODE) != (node_class is not None):
+            raise InvalidInput(Reason.REQUEST_INVALID, "node_class: for nodes, and only for them")
+        taken = select(CREDENTIALS.c.credential_id).where(
+            (CREDENTIALS.c.digest == digest)
+            | (
+                (CREDENTIALS.c.kind == str(kind))
+                & (CREDENTIALS.c.name == name)
+                & CREDENTIALS.c.revoked_at.is_(None)
+            )
+        )
+        if self._db.execute(taken).first() is not None:
+            raise Conflict(Reason.NAME_TAKEN, f"{kind} {name} has a credential in force")
+        self._insert(
+            CREDENTIALS,
+            {
+                "credential_id": self._next_key(CREDENTIALS.c.credential_id),
+                "kind": str(kind),
+                "name": name,
+                "digest": digest,
+                "node_class": node_class,
+                "doors": canonical(list(doors)),
+                "created": at,
+            },
+        )
+        if node_class is not None:
+            self._enrol(name, node_class)
+        self._record(
+            "add_credential", kind=str(kind), name=name, node_class=node_class, doors=list(doors)
+        )
+        return MachineCredential(kind, name, node_class, doors, at, revoked=False)
+
+    def _enrol(self, name: str, node_class: str) -> None:
+        known = update(NODES).where(NODES.c.name == name).values(node_class=node_class)
+        if not self._db.execute(known).rowcount:
+            self._insert(
+                NODES,
+                {
+                    "name": name,
+                    "node_class": node_class,
+                    "revision": 0,
+                    "ban_counter": 0,
+                    "masked": "[]",
+                },
+            )
+
+    def revoke_credential(self, kind: CredentialKind, name: str) -> None:
+        """Raises NotFound when none is in force."""
+        revoked = self._db.execute(
+            update(CREDENTIALS)
+            .where(
+                CREDENTIALS.c.kind == str(kind),
+                CREDENTIALS.c.name == name,
+                CREDENTIALS.c.revoked_at.is_(None),
+            )
+            .values(revoked_at=self._at)
+        )
+        if not revoked.rowcount:
+            raise NotFound(f"{kind} {name}")
+        self._record("revoke_credential", kind=str(kind), name=name)
+
+    def save_node_report(
+        self,
+        name: str,
+        *,
+        revision: int,
+        ban_counter: int,
+        masked: tuple[str, ...],
+        local_names: tuple[str, ...],
+        at: int,
+    ) -> None:
+        """What a node says of itself: no change of ours, so not on the record. NotFound unless
+        enrolled.
+        """
+        saved = self._db.execute(
+            update(NODES)
+            .where(NODES.c.name == name)
+            .values(
+                revision=revision,
+                ban_counter=ban_counter,
+                reported=at,
+                masked=canonical(list(masked)),
+            )
+        )
+        if not saved.rowcount:
+            raise NotFound(f"node {name}")
+        mine = NODE_LOCAL_NAMES.c.node == name
+        known = set(self._db.scalars(select(NODE_LOCAL_NAMES.c.name).where(mine)))
+        gone, new = known - set(local_names), sorted(set(local_names) - known)
+        if gone:
+            self._db.execute(
+                delete(NODE_LOCAL_NAMES).where(mine, NODE_LOCAL_NAMES.c.name.in_(gone))
+            )
+        if new:
+            rows = [{"node": name, "name": local} for local in new]
+            self._db.execute(insert(NODE_LOCAL_NAMES), rows)
+
+    # --- runs
+
+    def save_run(self, run: RunRecord) -> None:
+        """The table of runs is itself a record; what a run changes stands in the record of
+        changes.
+        """
+        values = {
+            "started": run.started,
+            "finished": run.finished,
+            "outcome": run.outcome,
+            "reason": run.reason,
+            "plan": None if run.plan is None else canonical(run.plan),
+        }
+        known = update(RUNS).where(RUNS.c.run_id == run.run_id).values(**values)
+        if not self._db.execute(known).rowcount:
+            self._insert(RUNS, {"run_id": run.run_id} | values)
+
+
+class SqlWriter(PolicyWriter):
+    """Implements `RegistryWriter`: accounts, observations and policy in one transaction."""

@@ -1,0 +1,268 @@
+"""`RegistryReader` on one database transaction: every answer is of the same state.
+
+Reading people and accounts in bulk is people.py's; the record of changes is changes.py's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, select
+
+from idmap.adapters.sql import changes, people
+from idmap.adapters.sql.records import (
+    ban_of,
+    credential_of,
+    identity_of,
+    node_of,
+    posix_group_of,
+    profile_of,
+    range_of,
+    run_of,
+)
+from idmap.adapters.sql.tables import (
+    ACCOUNTS,
+    BANS,
+    COUNTERS,
+    CREDENTIALS,
+    GROUPS,
+    IDENTITIES,
+    ISSUERS,
+    NODES,
+    POSIX_GROUPS,
+    RANGES,
+    REALM,
+    RULE_VERSIONS,
+    RUNS,
+)
+from idmap.application.ports import (
+    ChangeEntry,
+    CredentialKind,
+    MachineCredential,
+    NodeStatus,
+    RangeStatus,
+    RunRecord,
+)
+from idmap.domain.accounts import Account, AccountState, PosixGroup
+from idmap.domain.bans import Ban
+from idmap.domain.decision import Recorded
+from idmap.domain.errors import NotFound
+from idmap.domain.groups import Group
+from idmap.domain.identity import Identity, Issuer
+from idmap.domain.issuers import IssuerProfile
+from idmap.domain.provisioning import PersonFacts
+from idmap.domain.rules import EMPTY_RULES, RuleSet, parse_rules
+
+
+class SqlReader:
+    """Implements `RegistryReader`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def _db(self) -> Connection:
+        """The connection to read from; a writer first writes what it holds back."""
+        return self._connection
+
+    # --- policy
+
+    def issuers(self) -> tuple[IssuerProfile, ...]:
+        statement = select(ISSUERS.c.profile).order_by(ISSUERS.c.issuer)
+        return tuple(profile_of(text) for text in self._db.scalars(statement))
+
+    def rules(self) -> RuleSet:
+        found = self._rules_text(None)
+        return EMPTY_RULES if found is None else _parsed_rules(*found)
+
+    def rules_document(self, version: int | None = None) -> tuple[int, Mapping[str, Any]] | None:
+        found = self._rules_text(version)
+        return None if found is None else (found[0], json.loads(found[1]))
+
+    def _rules_text(self, version: int | None) -> tuple[int, str] | None:
+        statement = select(RULE_VERSIONS.c.version, RULE_VERSIONS.c.document)
+        if version is not None:
+            statement = statement.where(RULE_VERSIONS.c.version == version)
+        row = self._db.execute(statement.order_by(RULE_VERSIONS.c.version.desc()).limit(1)).first()
+        return None if row is None else (row.version, row.document)
+
+    def ranges(self) -> tuple[RangeStatus, ...]:
+        return tuple(map(range_of, self._db.execute(select(RANGES).order_by(RANGES.c.first))))
+
+    def posix_groups(self) -> Mapping[Group, PosixGroup]:
+        statement = select(
+            GROUPS.c.issuer, GROUPS.c.path, POSIX_GROUPS.c.name, POSIX_GROUPS.c.gid_number
+        ).join_from(GROUPS, POSIX_GROUPS)
+        return MappingProxyType(
+            {
+                Group(Issuer(row.issuer), row.path): posix_group_of(row)
+                for row in self._db.execute(statement)
+            }
+        )
+
+    # --- accounts and people
+
+    def find_account(
+        self,
+        *,
+        account_id: int | None = None,
+        username: str | None = None,
+        uid_number: int | None = None,
+    ) -> Account | None:
+        asked = {
+            ACCOUNTS.c.account_id: account_id,
+            ACCOUNTS.c.username: username,
+            ACCOUNTS.c.uid_number: uid_number,
+        }
+        conditions = [column == value for column, value in asked.items() if value is not None]
+        if not conditions:
+            return None
+        found = people.accounts_where(self._db, and_(*conditions))
+        return found[0] if found else None
+
+    def _get_account(self, account_id: int) -> Account:
+        account = self.find_account(account_id=account_id)
+        if account is None:
+            raise NotFound(f"account {account_id}")
+        return account
+
+    def list_accounts(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        state: AccountState | None = None,
+        search: str | None = None,
+    ) -> tuple[Account, ...]:
+        condition = ACCOUNTS.c.account_id > after
+        if state is not None:
+            condition = and_(condition, ACCOUNTS.c.state == str(state))
+        if search:
+            condition = and_(condition, ACCOUNTS.c.username.icontains(search, autoescape=True))
+        return tuple(people.accounts_where(self._db, condition, limit=limit))
+
+    def count_accounts(self) -> Mapping[AccountState, int]:
+        statement = select(ACCOUNTS.c.state, func.count()).group_by(ACCOUNTS.c.state)
+        counts = dict.fromkeys(AccountState, 0)
+        for state, count in self._db.execute(statement):
+            counts[AccountState(state)] = count
+        return counts
+
+    def every_account(self) -> Iterator[Account]:
+        return people.every_account(self._db)
+
+    def every_linked_identity(self) -> Iterator[tuple[Identity, int]]:
+        return people.every_linked_identity(self._db)
+
+    def identities_of(self, account_id: int) -> tuple[Identity, ...]:
+        statement = (
+            select(IDENTITIES.c.issuer, IDENTITIES.c.subject)
+            .where(IDENTITIES.c.account_id == account_id)
+            .order_by(IDENTITIES.c.identity_id)
+        )
+        return tuple(map(identity_of, self._db.execute(statement)))
+
+    def recorded(self, identity: Identity) -> Recorded:
+        found = people.find_person(self._db, identity)
+        if found is None:
+            return Recorded(identity, active_at_source=True, groups=frozenset(), account=None)
+        return found.recorded
+
+    def people(self) -> Iterator[PersonFacts]:
+        return people.every_person(self._db)
+
+    # --- bans
+
+    def bans(self, *, at: int | None = None) -> tuple[Ban, ...]:
+        statement = (
+            select(BANS, IDENTITIES.c.issuer, IDENTITIES.c.subject)
+            .join_from(BANS, IDENTITIES, isouter=True)
+            .where(BANS.c.lifted_at.is_(None))
+            .order_by(BANS.c.ban_id)
+        )
+        found = map(ban_of, self._db.execute(statement))
+        return tuple(ban for ban in found if at is None or ban.holds(at))
+
+    def banned_uid_numbers(self, at: int) -> tuple[tuple[int, int], ...]:
+        """Tombstones too: a node that has not heard of the closing yet must go on refusing."""
+        ends: dict[int, int] = {}
+        for account_id, reaching in people.BanBook.of_all(self._db).of_account.items():
+            in_force = [ban for ban in reaching if ban.holds(at)]
+            if in_force:
+                endless = any(ban.until is None for ban in in_force)
+                ends[account_id] = 0 if endless else max(ban.until or 0 for ban in in_force)
+        if not ends:
+            return ()
+        statement = select(ACCOUNTS.c.account_id, ACCOUNTS.c.uid_number)
+        if len(ends) < 500:
+            statement = statement.where(ACCOUNTS.c.account_id.in_(ends))
+        return tuple(
+            sorted(
+                (row.uid_number, ends[row.account_id])
+                for row in self._db.execute(statement)
+                if row.account_id in ends
+            )
+        )
+
+    # --- counters and the realm
+
+    def revision(self) -> int:
+        return self._counter("revision")
+
+    def ban_counter(self) -> int:
+        return self._counter("ban_counter")
+
+    def _counter(self, name: str) -> int:
+        statement = select(COUNTERS.c.value).where(COUNTERS.c.name == name)
+        return int(self._db.execute(statement).scalar_one())
+
+    def high_water(self) -> Mapping[str, int]:
+        return {
+            status.range.name: status.next_number - 1
+            for status in self.ranges()
+            if status.next_number > status.range.first
+        }
+
+    def salt(self) -> bytes:
+        return bytes(self._db.execute(select(REALM.c.salt)).scalar_one())
+
+    # --- machines
+
+    def find_credential(self, digest: bytes) -> MachineCredential | None:
+        row = self._db.execute(select(CREDENTIALS).where(CREDENTIALS.c.digest == digest)).first()
+        return None if row is None else credential_of(row)
+
+    def credentials(self) -> tuple[MachineCredential, ...]:
+        statement = select(CREDENTIALS).order_by(CREDENTIALS.c.credential_id)
+        return tuple(map(credential_of, self._db.execute(statement)))
+
+    def nodes(self) -> tuple[NodeStatus, ...]:
+        """Enrolled ones: those with a credential in force."""
+        enrolled = select(CREDENTIALS.c.name).where(
+            CREDENTIALS.c.kind == str(CredentialKind.NODE), CREDENTIALS.c.revoked_at.is_(None)
+        )
+        statement = select(NODES).where(NODES.c.name.in_(enrolled)).order_by(NODES.c.name)
+        return tuple(map(node_of, self._db.execute(statement)))
+
+    # --- the record
+
+    def changes(self, *, after: int = 0, limit: int = 100) -> tuple[ChangeEntry, ...]:
+        return changes.list_changes(self._db, after, limit)
+
+    def verify_changes(self) -> int:
+        return changes.verify_changes(self._db)
+
+    def runs(self, *, limit: int = 20) -> tuple[RunRecord, ...]:
+        """Newest first."""
+        statement = select(RUNS).order_by(RUNS.c.started.desc(), RUNS.c.run_id.desc()).limit(limit)
+        return tuple(map(run_of, self._db.execute(statement)))
+
+
+@lru_cache(maxsize=8)
+def _parsed_rules(version: int, text: str) -> RuleSet:
+    """A version never changes, so it is parsed once per process."""
+    return parse_rules(json.loads(text), version)

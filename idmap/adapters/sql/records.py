@@ -1,0 +1,164 @@
+"""Rows to domain values and back; nothing here decides anything.
+
+What was once written is trusted to be well formed: the writer checked it, and the database's
+constraints keep it so.
+"""
+
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Row
+
+from idmap.adapters.sql.changes import canonical
+from idmap.application.ports import (
+    CredentialKind,
+    MachineCredential,
+    NodeStatus,
+    RangeStatus,
+    RunRecord,
+)
+from idmap.domain.accounts import Account, AccountState, PosixGroup
+from idmap.domain.bans import Ban
+from idmap.domain.doors import parse_door
+from idmap.domain.identity import Identity, Issuer, Subject
+from idmap.domain.issuers import GroupsDialect, IssuerProfile, ProfileName
+from idmap.domain.names import GroupName, Username
+from idmap.domain.numbers import GidNumber, NumberRange, RangePurpose, UidNumber
+
+Record = Row[*tuple[Any, ...]]
+"""A row of whatever columns."""
+
+
+def account_of(
+    row: Record, primary_group: PosixGroup, secondary_groups: tuple[PosixGroup, ...]
+) -> Account:
+    """An account from a row of `accounts`."""
+    return Account(
+        account_id=row.account_id,
+        username=Username(row.username),
+        uid_number=UidNumber(row.uid_number),
+        primary_group=primary_group,
+        secondary_groups=secondary_groups,
+        home=row.home,
+        shell=row.shell,
+        state=AccountState(row.state),
+        grace_until=row.grace_until,
+        expires_on=row.expires_on,
+        held=row.held,
+        rule_id=row.rule_id,
+    )
+
+
+def posix_group_of(row: Record) -> PosixGroup:
+    """A group from `name` and `gid_number`."""
+    return PosixGroup(GroupName(row.name), GidNumber(row.gid_number))
+
+
+def identity_of(row: Record) -> Identity:
+    """An identity from `issuer` and `subject`."""
+    return Identity(Issuer(row.issuer), Subject(row.subject))
+
+
+def range_of(row: Record) -> RangeStatus:
+    """A range and its use from a row of `ranges`."""
+    return RangeStatus(
+        NumberRange(row.name, RangePurpose(row.purpose), row.first, row.last), row.next_number
+    )
+
+
+def ban_of(row: Record) -> Ban:
+    """A ban from a row of `bans` joined with its identity's `issuer` and `subject`."""
+    return Ban(
+        ban_id=row.ban_id,
+        account_id=row.account_id,
+        identity=None if row.issuer is None else identity_of(row),
+        reason=row.reason,
+        author=row.author,
+        since=row.since,
+        until=row.until,
+    )
+
+
+def credential_of(row: Record) -> MachineCredential:
+    """A machine credential; the digest stays in the database."""
+    return MachineCredential(
+        kind=CredentialKind(row.kind),
+        name=row.name,
+        node_class=row.node_class,
+        doors=tuple(json.loads(row.doors)),
+        created=row.created,
+        revoked=row.revoked_at is not None,
+    )
+
+
+def node_of(row: Record) -> NodeStatus:
+    """A node's last report."""
+    return NodeStatus(
+        name=row.name,
+        node_class=row.node_class,
+        revision=row.revision,
+        ban_counter=row.ban_counter,
+        reported=row.reported,
+        masked=tuple(json.loads(row.masked)),
+    )
+
+
+def run_of(row: Record) -> RunRecord:
+    """A provisioning run."""
+    return RunRecord(
+        run_id=row.run_id,
+        started=row.started,
+        finished=row.finished,
+        outcome=row.outcome,
+        reason=row.reason,
+        plan=None if row.plan is None else json.loads(row.plan),
+    )
+
+
+def profile_as_json(profile: IssuerProfile) -> dict[str, Any]:
+    """A profile as plain JSON, sets sorted."""
+    return {
+        "issuer": profile.issuer,
+        "audiences": {str(door): sorted(names) for door, names in profile.audiences.items()},
+        "aliases": sorted(profile.aliases),
+        "profile": str(profile.profile),
+        "subject_claim": profile.subject_claim,
+        "algorithms": sorted(profile.algorithms),
+        "groups_claims": {name: str(kind) for name, kind in profile.groups_claims.items()},
+        "record_groups_from_tokens": profile.record_groups_from_tokens,
+        "accepted_types": sorted(profile.accepted_types),
+        "leeway_seconds": profile.leeway_seconds,
+        "max_age_seconds": profile.max_age_seconds,
+        "jwks_uri": profile.jwks_uri,
+    }
+
+
+def profile_text(profile: IssuerProfile) -> str:
+    """A profile as it is stored."""
+    return canonical(profile_as_json(profile))
+
+
+def profile_of(text: str) -> IssuerProfile:
+    """The inverse of `profile_text`."""
+    body = json.loads(text)
+    return IssuerProfile(
+        issuer=Issuer(body["issuer"]),
+        audiences=MappingProxyType(
+            {parse_door(door): frozenset(names) for door, names in body["audiences"].items()}
+        ),
+        aliases=frozenset(Issuer(alias) for alias in body["aliases"]),
+        profile=ProfileName(body["profile"]),
+        subject_claim=body["subject_claim"],
+        algorithms=frozenset(body["algorithms"]),
+        groups_claims=MappingProxyType(
+            {name: GroupsDialect(kind) for name, kind in body["groups_claims"].items()}
+        ),
+        record_groups_from_tokens=body["record_groups_from_tokens"],
+        accepted_types=frozenset(body["accepted_types"]),
+        leeway_seconds=body["leeway_seconds"],
+        max_age_seconds=body["max_age_seconds"],
+        jwks_uri=body["jwks_uri"],
+    )

@@ -1,0 +1,188 @@
+"""`Registry` on SQLite: opening, transactions, leases, and noticing what others committed.
+
+One object serves all threads of a process; several processes may hold one each on the same file.
+A write transaction commits in three steps: rows, then the marks outside the database, then the
+commit itself. Not here: PostgreSQL, backup and restore (issue 4); the marks and
+`raise_above_marks` are what they will stand on.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Self
+
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+
+from idmap.adapters.sql.engine import BUSY_SECONDS, database_path, make_engine, reading, writing
+from idmap.adapters.sql.high_water import HighWaterFile, Marks
+from idmap.adapters.sql.policy_writer import SqlWriter
+from idmap.adapters.sql.reader import SqlReader
+from idmap.adapters.sql.schema import check_schema, upgrade_connection
+from idmap.adapters.sql.tables import LEASES, REALM
+from idmap.application.ports import Author, Clock, RegistryReader, RegistryWriter
+from idmap.domain.errors import InvalidInput, Unavailable
+from idmap.domain.reasons import Reason
+
+SALT_BYTES: Final = 32
+"""As long as the digest it salts."""
+
+_ITSELF: Final = Author("registry", "the database was behind its high-water marks")
+
+
+def _system_clock() -> int:
+    return int(time.time())
+
+
+class SqlRegistry:
+    """Implements `Registry`. Made by `open` or `create`."""
+
+    def __init__(self, engine: Engine, url: str, clock: Clock) -> None:
+        path = database_path(url)
+        self._engine = engine
+        self._clock = clock
+        self._high_water = HighWaterFile(path)
+        self._writer = threading.Lock()
+        self._writing_thread: int | None = None
+        self._watch = sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        self._watching = threading.Lock()
+
+    @classmethod
+    def create(cls, url: str, clock: Clock = _system_clock) -> Self:
+        """A new registry: the first schema and the realm's salt, in one transaction.
+
+        Raises InvalidInput(CONFIGURATION_INVALID) when there is one already. The caller's umask
+        decides who may open it.
+        """
+        engine = make_engine(url)
+        try:
+            with writing(engine) as connection:
+                upgrade_connection(connection)
+                if connection.execute(select(REALM.c.realm_id)).first() is not None:
+                    raise InvalidInput(
+                        Reason.CONFIGURATION_INVALID, f"{database_path(url)} is a registry already"
+                    )
+                salt = secrets.token_bytes(SALT_BYTES)
+                connection.execute(insert(REALM).values(realm_id=1, salt=salt, created=clock()))
+        finally:
+            engine.dispose()
+        return cls.open(url, clock)
+
+    @classmethod
+    def open(cls, url: str, clock: Clock = _system_clock) -> Self:
+        """An existing registry, raised above its high-water marks where it is behind them.
+
+        Raises Unavailable(SERVICE_UNAVAILABLE) when there is no file or it cannot be read,
+        IdmapError(SCHEMA_MISMATCH), and InvalidInput(CONFIGURATION_INVALID) for a URL or a
+        high-water file that cannot be understood.
+        """
+        path = database_path(url)
+        if not path.is_file():
+            raise Unavailable(Reason.SERVICE_UNAVAILABLE, f"{path}: run 'idmap init' first")
+        engine = make_engine(url)
+        try:
+            with reading(engine) as connection:
+                check_schema(connection)
+            registry = cls(engine, url, clock)
+            registry._raise_above_marks()
+        except BaseException:
+            engine.dispose()
+            raise
+        return registry
+
+    @contextmanager
+    def read(self) -> Iterator[RegistryReader]:
+        with reading(self._engine) as connection:
+            yield SqlReader(connection)
+
+    @contextmanager
+    def write(self, author: Author) -> Iterator[RegistryWriter]:
+        with self._exclusive() as connection:
+            marks = self._high_water.read()
+            writer = SqlWriter(connection, author, self._clock(), marks)
+            yield writer
+            writer.flush()
+            self._write_marks(marks, writer.finish())
+
+    def take_lease(self, name: str, holder: str, *, at: int, seconds: int) -> bool:
+        with self._exclusive() as connection:
+            row = connection.execute(select(LEASES).where(LEASES.c.name == name)).first()
+            if row is not None and row.holder != holder and row.expires > at:
+                return False
+            values = {"holder": holder, "expires": at + seconds}
+            if row is None:
+                connection.execute(insert(LEASES).values(name=name, **values))
+            else:
+                connection.execute(update(LEASES).where(LEASES.c.name == name).values(**values))
+            return True
+
+    def release_lease(self, name: str, holder: str) -> None:
+        with self._exclusive() as connection:
+            connection.execute(
+                delete(LEASES).where(LEASES.c.name == name, LEASES.c.holder == holder)
+            )
+
+    def change_token(self) -> int:
+        """SQLite's `data_version` on a connection that never writes, so that our own commits show
+        too.
+        """
+        with self._watching:
+            try:
+                row = self._watch.execute("PRAGMA data_version").fetchone()
+            except sqlite3.Error as error:
+                raise Unavailable(Reason.SERVICE_UNAVAILABLE, f"the database: {error}") from error
+        return int(row[0])
+
+    def close(self) -> None:
+        with self._watching:
+            self._watch.close()
+        self._engine.dispose()
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[Connection]:
+        """One writer per process at a time, then one among the processes.
+
+        Waiting on a lock of our own is fairer than SQLite's busy loop, and a transaction begun
+        inside another of the same thread is a mistake to show, not to wait for.
+        """
+        if self._writing_thread == threading.get_ident():
+            raise RuntimeError("a write transaction is open in this thread already")
+        if not self._writer.acquire(timeout=BUSY_SECONDS):
+            raise Unavailable(Reason.SERVICE_UNAVAILABLE, "another thread keeps writing")
+        try:
+            self._writing_thread = threading.get_ident()
+            with writing(self._engine) as connection:
+                yield connection
+        finally:
+            self._writing_thread = None
+            self._writer.release()
+
+    def _write_marks(self, before: Marks, after: Marks) -> None:
+        if after == before:
+            return
+        try:
+            self._high_water.write(after)
+        except OSError as error:
+            raise Unavailable(
+                Reason.SERVICE_UNAVAILABLE, f"{self._high_water.path}: {error}"
+            ) from error
+
+    def _raise_above_marks(self) -> None:
+        """Looks without the lock first: opening is frequent, restoring is not."""
+        marks = self._high_water.read()
+        with reading(self._engine) as connection:
+            reader = SqlReader(connection)
+            behind = reader.revision() < marks.revision or reader.ban_counter() < marks.ban_counter
+        if behind:
+            with self._exclusive() as connection:
+                marks = self._high_water.read()
+                writer = SqlWriter(connection, _ITSELF, self._clock(), marks)
+                writer.raise_above_marks()
+                writer.flush()
+                self._write_marks(marks, writer.finish())

@@ -1,0 +1,421 @@
+"""The registry's tables, as SQLModel classes; the only place that names a column's type.
+
+What must never happen is refused by the database itself: uniqueness of numbers and names (law 2)
+and the hard refusals of law 10 by the constraints here, append-only-ness by the triggers that
+migration r0001 adds. Times are seconds since the epoch; documents are canonical JSON as text, so
+that every database keeps the very bytes. Rows are written with Core statements on the `Table`
+objects at the end of this module.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from idmap.domain.names import ROOT_EQUIVALENT_GROUPS
+
+METADATA: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+"""Constraints have names, or no later migration could change them on PostgreSQL."""
+
+
+class _Row(SQLModel):
+    metadata = METADATA
+
+
+def _allowed_number(column: str) -> str:
+    return f"{column} BETWEEN 1000 AND 60000 OR {column} BETWEEN 65536 AND 2147483647"
+
+
+def _allowed_name(column: str) -> str:
+    refused = ", ".join(f"'{name}'" for name in sorted(ROOT_EQUIVALENT_GROUPS))
+    return f"length({column}) BETWEEN 1 AND 32 AND lower({column}) NOT IN ({refused})"
+
+
+def _key(**more: Any) -> Any:
+    """A primary key that we number ourselves, within the exclusive transaction."""
+    return Field(primary_key=True, sa_column_kwargs={"autoincrement": False}, **more)
+
+
+def _text_key() -> Any:
+    return Field(primary_key=True, sa_type=Text)
+
+
+def _text() -> Any:
+    return Field(sa_type=Text)
+
+
+def _text_or_null() -> Any:
+    return Field(default=None, sa_type=Text)
+
+
+def _time() -> Any:
+    return Field(sa_type=BigInteger)
+
+
+def _time_or_null() -> Any:
+    return Field(default=None, sa_type=BigInteger)
+
+
+def _bytes() -> Any:
+    return Field(sa_type=LargeBinary)
+
+
+def _reference(target: str, *, primary_key: bool = False, nullable: bool = False) -> Any:
+    return Field(
+        default=None if nullable else ...,
+        primary_key=primary_key,
+        nullable=nullable,
+        sa_column_args=[ForeignKey(target)],
+        sa_column_kwargs={"autoincrement": False},
+    )
+
+
+# --- the ledger -------------------------------------------------------------------------------
+
+
+class LedgerNumberRow(_Row, table=True):
+    """Every uid and gid number ever issued. Only `retired_at` is ever written again, once."""
+
+    __tablename__ = "ledger_numbers"
+    __table_args__ = (
+        CheckConstraint("kind IN ('uid', 'gid')", name="kind"),
+        CheckConstraint(_allowed_number("number"), name="law_10"),
+    )
+    kind: str = _text_key()
+    number: int = _key()
+    owner: str = _text()
+    """`account:<id>` or `group:<id>`."""
+    range_name: str | None = Field(
+        default=None, sa_type=Text, sa_column_args=[ForeignKey("ranges.name")]
+    )
+    """Null is for numbers taken over from before idmap, which may lie in no range."""
+    rule: str | None = _text_or_null()
+    issued_at: int = _time()
+    author: str = _text()
+    plan: str | None = _text_or_null()
+    retired_at: int | None = _time_or_null()
+
+
+class LedgerNameRow(_Row, table=True):
+    """Every username and group name ever issued: one name space."""
+
+    __tablename__ = "ledger_names"
+    __table_args__ = (
+        CheckConstraint("kind IN ('user', 'group')", name="kind"),
+        CheckConstraint(_allowed_name("name"), name="law_10"),
+    )
+    name: str = _text_key()
+    kind: str = _text()
+    owner: str = _text()
+    issued_at: int = _time()
+    author: str = _text()
+    plan: str | None = _text_or_null()
+    retired_at: int | None = _time_or_null()
+
+
+class RangeRow(_Row, table=True):
+    """Ranges; `next_number` only rises."""
+
+    __tablename__ = "ranges"
+    __table_args__ = (
+        CheckConstraint("purpose IN ('people', 'groups')", name="purpose"),
+        CheckConstraint("first <= last AND next_number >= first", name="order"),
+        CheckConstraint(_allowed_number("first"), name="law_10_first"),
+        CheckConstraint(_allowed_number("last"), name="law_10_last"),
+        CheckConstraint("NOT (first <= 65535 AND last >= 60001)", name="law_10_hole"),
+    )
+    name: str = _text_key()
+    purpose: str = _text()
+    first: int
+    last: int
+    next_number: int = Field(sa_type=BigInteger)
+
+
+# --- people, accounts, groups -----------------------------------------------------------------
+
+
+class GroupRow(_Row, table=True):
+    """A group as an issuer knows it: what observations speak of and a gid is bound to."""
+
+    __tablename__ = "groups"
+    __table_args__ = (UniqueConstraint("issuer", "path"),)
+    group_id: int = _key()
+    issuer: str = _text()
+    path: str = _text()
+    listed_at: int | None = _time_or_null()
+    """When the newest complete listing of it began: token observations before that are stale."""
+
+
+class PosixGroupRow(_Row, table=True):
+    """The gid and name of a group; never changed, never deleted."""
+
+    __tablename__ = "posix_groups"
+    __table_args__ = (
+        UniqueConstraint("gid_number"),
+        UniqueConstraint("name"),
+        CheckConstraint(_allowed_number("gid_number"), name="law_10"),
+    )
+    group_id: int = _reference("groups.group_id", primary_key=True)
+    name: str = Field(sa_type=Text, sa_column_args=[ForeignKey("ledger_names.name")])
+    gid_number: int
+
+
+class AccountRow(_Row, table=True):
+    """Accounts; number and name never change, a closed one stays as a tombstone."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        UniqueConstraint("uid_number"),
+        UniqueConstraint("username"),
+        CheckConstraint(_allowed_number("uid_number"), name="law_10"),
+        CheckConstraint("state IN ('active', 'grace', 'suspended', 'tombstone')", name="state"),
+        CheckConstraint("(state = 'grace') = (grace_until IS NOT NULL)", name="grace"),
+        CheckConstraint("NOT held OR state = 'suspended'", name="held"),
+    )
+    account_id: int = _key()
+    username: str = Field(sa_type=Text, sa_column_args=[ForeignKey("ledger_names.name")])
+    uid_number: int
+    primary_group_id: int = _reference("posix_groups.group_id")
+    home: str = _text()
+    shell: str = _text()
+    state: str = _text()
+    grace_until: date | None = None
+    expires_on: date | None = None
+    held: bool = False
+    rule_id: str = _text()
+
+
+class MembershipRow(_Row, table=True):
+    """Secondary groups of accounts, as the nodes are told."""
+
+    __tablename__ = "memberships"
+    account_id: int = _reference("accounts.account_id", primary_key=True)
+    group_id: int = _reference("posix_groups.group_id", primary_key=True)
+
+
+class IdentityRow(_Row, table=True):
+    """Every identity ever recorded, and the account it is linked to."""
+
+    __tablename__ = "identities"
+    __table_args__ = (UniqueConstraint("issuer", "subject"), Index(None, "account_id"))
+    identity_id: int = _key()
+    issuer: str = _text()
+    subject: str = _text()
+    account_id: int | None = _reference("accounts.account_id", nullable=True)
+    active: bool
+    preferred_username: str | None = _text_or_null()
+    first_seen: int = _time()
+    unreadable_since: int | None = _time_or_null()
+    """Set while the source's listings name the person but cannot be read in full (law 6)."""
+
+
+class ObservationRow(_Row, table=True):
+    """Who was seen in which group, by which source or in a token."""
+
+    __tablename__ = "observations"
+    identity_id: int = _reference("identities.identity_id", primary_key=True)
+    group_id: int = _reference("groups.group_id", primary_key=True)
+    source: str = _text_key()
+    """`token`, or `source:<name>`."""
+    seen_at: int = _time()
+    """First sight by a source; newest sight in a token."""
+
+
+# --- policy -----------------------------------------------------------------------------------
+
+
+class IssuerRow(_Row, table=True):
+    __tablename__ = "issuers"
+    issuer: str = _text_key()
+    profile: str = _text()
+
+
+class RuleVersionRow(_Row, table=True):
+    """Every version of the rules as saved."""
+
+    __tablename__ = "rule_versions"
+    version: int = _key()
+    document: str = _text()
+    saved_at: int = _time()
+    author: str = _text()
+
+
+class BanRow(_Row, table=True):
+    __tablename__ = "bans"
+    __table_args__ = (
+        CheckConstraint("account_id IS NOT NULL OR identity_id IS NOT NULL", name="someone"),
+        CheckConstraint("until IS NULL OR until > since", name="order"),
+    )
+    ban_id: int = _key()
+    account_id: int | None = _reference("accounts.account_id", nullable=True)
+    identity_id: int | None = _reference("identities.identity_id", nullable=True)
+    reason: str = _text()
+    author: str = _text()
+    since: int = _time()
+    until: int | None = _time_or_null()
+    lifted_at: int | None = _time_or_null()
+
+
+# --- machines ---------------------------------------------------------------------------------
+
+
+class CredentialRow(_Row, table=True):
+    """Machine credentials, by SHA-256 only (law 9). A name may be given anew once revoked."""
+
+    __tablename__ = "credentials"
+    __table_args__ = (
+        UniqueConstraint("digest"),
+        CheckConstraint("kind IN ('admin_key', 'component', 'node')", name="kind"),
+        CheckConstraint("length(digest) = 32", name="sha256"),
+        Index(
+            "uq_credentials_in_force",
+            "kind",
+            "name",
+            unique=True,
+            sqlite_where=text("revoked_at IS NULL"),
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
+    )
+    credential_id: int = _key()
+    kind: str = _text()
+    name: str = _text()
+    digest: bytes = _bytes()
+    node_class: str | None = _text_or_null()
+    doors: str = _text()
+    created: int = _time()
+    revoked_at: int | None = _time_or_null()
+
+
+class NodeRow(_Row, table=True):
+    __tablename__ = "nodes"
+    name: str = _text_key()
+    node_class: str = _text()
+    revision: int = Field(sa_type=BigInteger)
+    ban_counter: int = Field(sa_type=BigInteger)
+    reported: int | None = _time_or_null()
+    masked: str = _text()
+
+
+class NodeLocalNameRow(_Row, table=True):
+    """Account names that nodes have of their own; none of them is given to a new account."""
+
+    __tablename__ = "node_local_names"
+    __table_args__ = (Index(None, "name"),)
+    node: str = Field(primary_key=True, sa_type=Text, sa_column_args=[ForeignKey("nodes.name")])
+    name: str = _text_key()
+
+
+class LeaseRow(_Row, table=True):
+    __tablename__ = "leases"
+    name: str = _text_key()
+    holder: str = _text()
+    expires: int = _time()
+
+
+# --- the realm and its record -----------------------------------------------------------------
+
+
+class CounterRow(_Row, table=True):
+    """`revision` and `ban_counter`; they only rise."""
+
+    __tablename__ = "counters"
+    name: str = _text_key()
+    value: int = Field(sa_type=BigInteger)
+
+
+class RealmRow(_Row, table=True):
+    """The one row of the realm."""
+
+    __tablename__ = "realm"
+    __table_args__ = (CheckConstraint("realm_id = 1", name="single"),)
+    realm_id: int = _key()
+    salt: bytes = _bytes()
+    created: int = _time()
+
+
+class ChangeRow(_Row, table=True):
+    """One leaf of the record of changes; changes.py says what is committed."""
+
+    __tablename__ = "changes"
+    sequence: int = _key(sa_type=BigInteger)
+    at: int = _time()
+    author: str = _text()
+    reason: str = _text()
+    plan: str | None = _text_or_null()
+    action: str = _text()
+    commitment: bytes = _bytes()
+    chain: bytes = _bytes()
+
+
+class ChangeBodyRow(_Row, table=True):
+    """The part of a leaf that may be erased: with its salt gone, the commitment tells nothing."""
+
+    __tablename__ = "change_bodies"
+    sequence: int = Field(
+        primary_key=True,
+        sa_type=BigInteger,
+        sa_column_args=[ForeignKey("changes.sequence")],
+        sa_column_kwargs={"autoincrement": False},
+    )
+    salt: bytes = _bytes()
+    body: str = _text()
+
+
+class RunRow(_Row, table=True):
+    __tablename__ = "runs"
+    __table_args__ = (Index(None, "started"),)
+    run_id: str = _text_key()
+    started: int = _time()
+    finished: int | None = _time_or_null()
+    outcome: str = _text()
+    reason: str | None = _text_or_null()
+    plan: str | None = _text_or_null()
+
+
+def _table(row: type[_Row]) -> Table:
+    return METADATA.tables[str(row.__tablename__)]
+
+
+LEDGER_NUMBERS: Final = _table(LedgerNumberRow)
+LEDGER_NAMES: Final = _table(LedgerNameRow)
+RANGES: Final = _table(RangeRow)
+GROUPS: Final = _table(GroupRow)
+POSIX_GROUPS: Final = _table(PosixGroupRow)
+ACCOUNTS: Final = _table(AccountRow)
+MEMBERSHIPS: Final = _table(MembershipRow)
+IDENTITIES: Final = _table(IdentityRow)
+OBSERVATIONS: Final = _table(ObservationRow)
+ISSUERS: Final = _table(IssuerRow)
+RULE_VERSIONS: Final = _table(RuleVersionRow)
+BANS: Final = _table(BanRow)
+CREDENTIALS: Final = _table(CredentialRow)
+NODES: Final = _table(NodeRow)
+NODE_LOCAL_NAMES: Final = _table(NodeLocalNameRow)
+LEASES: Final = _table(LeaseRow)
+COUNTERS: Final = _table(CounterRow)
+REALM: Final = _table(RealmRow)
+CHANGES: Final = _table(ChangeRow)
+CHANGE_BODIES: Final = _table(ChangeBodyRow)
+RUNS: Final = _table(RunRow)
