@@ -1,0 +1,193 @@
+"""What INDIGO IAM says, as records of our own: tolerant of what may be missing, strict about identifiers.
+
+Pure. IAM drops empty values, so any list and the whole extension may be absent; group extensions print
+nulls; older versions have no user extension (research: iam-provisioning §2.2, 2.x). A record whose `id` reads but
+whose other fields do not is kept, with the problem said (law 6: present and unchanged); a record without a
+readable `id` spoils the listing it is in. It does *not* decide whether a listing is complete: `source` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeGuard
+
+from idmap.domain.errors import InvalidInput, SourceFailed
+from idmap.domain.groups import MAX_PATH
+from idmap.domain.identity import Subject, parse_subject
+from idmap.domain.reasons import Reason
+
+USER_EXTENSION: Final = "urn:indigo-dc:scim:schemas:IndigoUser"
+
+MAX_TOTAL: Final = 5_000_000
+"""More members than any community has; above it the number is an error, not a size to reserve for."""
+
+_MAX_ID: Final = 255
+_KEPT_USER_NAME: Final = 256
+"""INDIGO IAM stores at most 128 characters. A longer one spells no username anyhow; it is cut, not refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of any list that IAM gives."""
+
+    total: int
+    rows: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRef:
+    """A group as IAM keeps it: the uuid is its identity, the path may be renamed."""
+
+    uuid: str
+    path: str
+    """Full path without a leading slash; empty when IAM's record does not say it readably."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRecord:
+    """One person as IAM describes them. `subject` is the record's `id`, which is the `sub` of their tokens."""
+
+    subject: Subject
+    active: bool
+    preferred_username: str | None
+    group_uuids: frozenset[str]
+    problem: str | None = None
+    """Names the field that could not be read; the other members then mean nothing."""
+
+
+def parse_page(body: object, *, start: int) -> Page:
+    """A page asked for from `start` (1-based). Raises SourceFailed(SOURCE_INCOMPLETE).
+
+    A page that counts its rows wrongly, or is another page than the one asked for, has lost something.
+    """
+    document = _document(body)
+    total = document.get("totalResults")
+    if type(total) is not int or not 0 <= total <= MAX_TOTAL:
+        raise _incomplete("a list without a usable totalResults")
+    rows = document.get("Resources")
+    if rows is None and total == 0:
+        rows = []  # an empty list may be dropped
+    if not isinstance(rows, list):
+        raise _incomplete("a list without Resources")
+    counted = document.get("itemsPerPage")
+    if type(counted) is int and counted != len(rows):
+        raise _incomplete(f"a page that promises {counted} records and holds {len(rows)}")
+    echoed = document.get("startIndex")
+    if type(echoed) is int and rows and echoed != start:
+        raise _incomplete(f"the page from {echoed} instead of the one from {start}")
+    return Page(total, tuple(rows))
+
+
+def find_group(body: object, path: str) -> GroupRef | None:
+    """The group of exactly this path in an answer of `find/byname`; None when there is none.
+
+    An absent group is answered with 200, an empty list and no `totalResults`.
+    """
+    rows = _document(body).get("Resources") or []
+    if not isinstance(rows, list):
+        raise _incomplete("a group look-up without a list")
+    found = [group for group in map(parse_group_row, rows) if group.path == path]
+    if len({group.uuid for group in found}) > 1:
+        raise _incomplete(f"several groups with the path {path}")
+    return found[0] if found else None
+
+
+def parse_group_row(row: object) -> GroupRef:
+    """One group of a list. Raises SourceFailed(SOURCE_INCOMPLETE) when its id does not read."""
+    record = row if isinstance(row, dict) else {}
+    uuid, path = record.get("id"), record.get("displayName")
+    if not _is_id(uuid):
+        raise _incomplete("a group without a readable id")
+    return GroupRef(uuid, path if isinstance(path, str) and len(path) <= MAX_PATH else "")
+
+
+def parse_member_row(row: object) -> Subject:
+    """The id in one row of `/scim/Groups/{uuid}/members`. Raises SourceFailed(SOURCE_INCOMPLETE)."""
+    return _subject(row.get("value") if isinstance(row, dict) else None)
+
+
+def parse_person(row: object, at: int) -> PersonRecord:
+    """One user record, judged at time `at`. Raises SourceFailed(SOURCE_INCOMPLETE) when its id does not read."""
+    record = row if isinstance(row, dict) else {}
+    subject = _subject(record.get("id"))
+    try:
+        ended = _ended(record, at)
+        return PersonRecord(
+            subject=subject,
+            active=_active(record) and not ended,
+            preferred_username=_user_name(record),
+            group_uuids=_group_uuids(record),
+        )
+    except _Unreadable as error:
+        return PersonRecord(subject, False, None, frozenset(), problem=str(error))
+
+
+class _Unreadable(Exception):
+    """A field other than the id; `str()` names it and never repeats its value."""
+
+
+def _active(row: Mapping[str, Any]) -> bool:
+    active = row.get("active")
+    if type(active) is not bool:
+        raise _Unreadable("active is not true or false")
+    return active
+
+
+def _user_name(row: Mapping[str, Any]) -> str:
+    name = row.get("userName")
+    if not isinstance(name, str) or not name:
+        raise _Unreadable("userName is not a name")
+    return name[:_KEPT_USER_NAME]
+
+
+def _group_uuids(row: Mapping[str, Any]) -> frozenset[str]:
+    groups = row.get("groups")
+    if groups is None:
+        return frozenset()
+    if not isinstance(groups, list):
+        raise _Unreadable("groups is not a list")
+    values = [group.get("value") if isinstance(group, dict) else None for group in groups]
+    readable = [value for value in values if _is_id(value)]
+    if len(readable) != len(values):
+        raise _Unreadable("groups holds an entry without an id")
+    return frozenset(readable)
+
+
+def _ended(row: Mapping[str, Any], at: int) -> bool:
+    """Whether the membership's end is past; IAM itself waits a week before it says `active: false`."""
+    extension = row.get(USER_EXTENSION)
+    if extension is None:
+        return False
+    if not isinstance(extension, dict):
+        raise _Unreadable("the IndigoUser extension is not an object")
+    end = extension.get("endTime")
+    if end is None:
+        return False
+    try:
+        # A time without an offset cannot be compared (TypeError): unreadable, not guessed.
+        return datetime.fromisoformat(end) <= datetime.fromtimestamp(at, tz=UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise _Unreadable("endTime is not a time with an offset") from None
+
+
+def _subject(value: object) -> Subject:
+    try:
+        return parse_subject(value)
+    except InvalidInput as error:
+        raise _incomplete("a person without a readable id") from error
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and 1 <= len(value) <= _MAX_ID
+
+
+def _document(body: object) -> Mapping[str, Any]:
+    if not isinstance(body, dict):
+        raise _incomplete("an answer that is not an object")
+    return body
+
+
+def _incomplete(what: str) -> SourceFailed:
+    return SourceFailed(Reason.SOURCE_INCOMPLETE, f"INDIGO IAM gave {what}")

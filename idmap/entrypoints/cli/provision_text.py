@@ -1,0 +1,167 @@
+"""How a provisioning run reads on a terminal or in a mail from cron."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final, assert_never
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from idmap.application.ports import RunRecord
+from idmap.application.provision_report import Outcome, ProvisionReport
+from idmap.domain.groups import Group
+from idmap.domain.provisioning import (
+    Change,
+    ChangeShell,
+    GuardReport,
+    JoinGroups,
+    LeaveGroups,
+    OpenAccount,
+    OpenGroup,
+    Plan,
+    RestoreAccount,
+    StartGrace,
+    SuspendAccount,
+)
+from idmap.domain.reasons import REASONS
+
+SHOWN_CHANGES: Final = 200
+"""More than anybody reads; `--json` has them all."""
+
+_SHOWN_NOTES: Final = 20
+
+_HEADLINES: Final = {
+    Outcome.APPLIED: "Applied.",
+    Outcome.NOTHING_TO_DO: "Nothing to do: accounts and groups are as they should be.",
+    Outcome.STOPPED: "Stopped. Nothing was changed.",
+    Outcome.FAILED: "Failed. Nothing was changed.",
+    Outcome.PLANNED: "Dry run. Nothing was kept.",
+}
+
+
+def print_report(console: Console, report: ProvisionReport) -> None:
+    """The whole report: what happened, who was asked, every change, the guard, the next step."""
+    console.print(_HEADLINES[report.outcome])
+    if report.reason is not None:
+        console.print(f"{REASONS[report.reason].sentence} [{report.reason}]")
+        if report.detail:
+            console.print(f"  {report.detail}", soft_wrap=True)
+    console.print(f"Run {report.run_id}, planned for {_moment(report.planned_at)}")
+    _print_sources(console, report)
+    if report.plan is not None:
+        _print_plan(console, report.plan)
+    if report.guard is not None:
+        _print_guard(console, report.guard)
+    _print_some(console, "Notes", report.notes, _SHOWN_NOTES)
+    console.print()
+    console.print(f"Next: {report.next_step}", soft_wrap=True)
+
+
+def print_runs(console: Console, runs: Iterable[RunRecord]) -> None:
+    """One line per run."""
+    table = _table("run", "started (UTC)", "seconds", "outcome", "changes", "reason")
+    for run in runs:
+        seconds = "" if run.finished is None else str(run.finished - run.started)
+        counts = (run.plan or {}).get("counts", {})
+        table.add_row(
+            run.run_id,
+            _moment(run.started),
+            seconds,
+            run.outcome,
+            ", ".join(f"{count} {kind}" for kind, count in counts.items()),
+            (run.reason or "").partition(":")[0],
+        )
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print("No run yet.")
+
+
+def _print_sources(console: Console, report: ProvisionReport) -> None:
+    if not report.sources:
+        return
+    table = _table("source", "issuer", "groups", "people", "inactive", "unreadable")
+    for one in report.sources:
+        numbers = (one.groups, one.people, one.inactive, one.unreadable)
+        table.add_row(one.source, one.issuer, *(str(number) for number in numbers))
+    console.print()
+    console.print(table)
+
+
+def _print_plan(console: Console, plan: Plan) -> None:
+    console.print()
+    if not plan.changes:
+        console.print("Plan: no changes")
+        return
+    counts = ", ".join(f"{count} {kind}" for kind, count in plan.counts().items())
+    console.print(f"Plan: {counts}")
+    table = _table("change", "who", "what")
+    for change in plan.changes[:SHOWN_CHANGES]:
+        table.add_row(change.KIND, *_who_and_what(change))
+    console.print(table)
+    if len(plan.changes) > SHOWN_CHANGES:
+        console.print(f"… and {len(plan.changes) - SHOWN_CHANGES} more; --json has them all")
+    console.print(f"Hash: {plan.digest}", soft_wrap=True)
+
+
+def _print_guard(console: Console, guard: GuardReport) -> None:
+    verdict = "stops this plan" if guard.stopped_by else "passes"
+    console.print()
+    console.print(
+        f"Guard: {verdict}; {guard.removals} of {guard.population} usable accounts lose something, "
+        f"{guard.allowed} may"
+    )
+    for cause in guard.stopped_by:
+        console.print(f"  {cause}", soft_wrap=True)
+
+
+def _print_some(console: Console, title: str, lines: Sequence[str], most: int) -> None:
+    if not lines:
+        return
+    console.print()
+    console.print(f"{title}:")
+    for line in lines[:most]:
+        console.print(f"  {line}", soft_wrap=True)
+    if len(lines) > most:
+        console.print(f"  … and {len(lines) - most} more; --json has them all")
+
+
+def _who_and_what(change: Change) -> tuple[str, str]:
+    match change:
+        case OpenGroup():
+            return str(change.group), f"as {change.spelled or 'a name from its number'}"
+        case OpenAccount():
+            name = change.spelled or "a name from its number"
+            groups = _paths((change.primary_group, *change.secondary_groups))
+            return str(change.identity), f"as {name}, in {groups}, by rule {change.rule_id}"
+        case RestoreAccount():
+            return change.username, "active again, with everything it had"
+        case StartGrace():
+            return change.username, f"usable to the end of {change.until}"
+        case SuspendAccount():
+            return change.username, "grace has passed"
+        case JoinGroups() | LeaveGroups():
+            return change.username, _paths(change.groups)
+        case ChangeShell():
+            return change.username, change.shell
+        case _:
+            assert_never(change)
+
+
+def _paths(groups: Sequence[Group]) -> str:
+    return ", ".join(group.path for group in groups)
+
+
+def _moment(at: int) -> str:
+    return f"{datetime.fromtimestamp(at, tz=UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _table(*headings: str) -> Table:
+    """Columns that fold rather than cut: a name that is not whole is no name."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(Text(heading, style="bold"), overflow="fold")
+    return table
