@@ -1,0 +1,175 @@
+/*
+ * The layout of posix.db and bans.db: the one place where an offset has a number.
+ *
+ * Shared by the reader and by idmap-compile, the only writer. docs/posix-db.md says the same in
+ * words. Everything is little-endian and is read through the loads below, so neither alignment nor
+ * byte order of the machine matters. Nothing here allocates or can fail.
+ */
+#ifndef IDMAP_FORMAT_H
+#define IDMAP_FORMAT_H
+
+#include <endian.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define POSIX_MAGIC "IDMAPPSX"
+#define BANS_MAGIC "IDMAPBAN"
+#define MAGIC_SIZE 8
+#define FORMAT_VERSION 1
+
+/* posix.db, header page. The checksum covers the bytes before it; the superseded word lies behind
+ * it, because it is the one word ever written into an installed file. */
+#define POSIX_HEADER_PAGE 4096
+#define POSIX_AT_VERSION 8
+#define POSIX_AT_FLAGS 12
+#define POSIX_AT_LENGTH 16
+#define POSIX_AT_REVISION 24
+#define POSIX_AT_CREATED 32
+#define POSIX_AT_NOT_AFTER 40
+#define POSIX_AT_SEED 48
+#define POSIX_AT_USERS 64
+#define POSIX_AT_GROUPS 68
+#define POSIX_AT_UID_WINDOWS 72 /* how many */
+#define POSIX_AT_GID_WINDOWS 76
+#define POSIX_AT_MAX_PROBES 80 /* u32 for each index, in the order of the sections */
+#define POSIX_AT_SECTIONS 128  /* {u64 offset, u64 size} for each section */
+#define POSIX_AT_UID_WINDOW 256
+#define POSIX_AT_GID_WINDOW 384
+#define POSIX_AT_CHECKSUM 1020
+#define POSIX_AT_SUPERSEDED 1024
+#define WINDOW_MAX 16
+#define WINDOW_SIZE 8
+#define SECTION_ALIGN 64
+
+enum posix_section {
+    SECTION_USERS,
+    SECTION_GROUPS,
+    SECTION_USER_NAMES, /* the indexes: {u32 fingerprint, u32 reference} slots */
+    SECTION_USER_NUMBERS,
+    SECTION_GROUP_NAMES,
+    SECTION_GROUP_NUMBERS,
+    SECTION_COUNT
+};
+#define INDEX_COUNT (SECTION_COUNT - SECTION_USER_NAMES)
+#define SLOT_SIZE 8
+#define INDEX_MIN_SLOTS 8
+
+/* A reference is a record's file offset in units of eight bytes; 0 means none. Each record opens
+ * with its own reference and its size, so that a damaged reference finds no record. */
+#define REFERENCE_UNIT 8
+#define RECORD_AT_REFERENCE 0
+#define RECORD_AT_SIZE 4
+
+#define USER_AT_UID 8
+#define USER_AT_GID 12
+#define USER_AT_NAME_LENGTH 16 /* u8 */
+#define USER_AT_STATE 17       /* u8 */
+#define USER_AT_GECOS_LENGTH 18
+#define USER_AT_HOME_LENGTH 20
+#define USER_AT_SHELL_LENGTH 22
+#define USER_AT_EXPIRES_DAY 24
+#define USER_AT_GRACE_DAY 28
+#define USER_AT_GID_COUNT 32
+/* name, gecos, home, shell, each with its zero; then, 4-aligned, the gids */
+#define USER_AT_STRINGS 40
+
+#define GROUP_AT_GID 8
+#define GROUP_AT_MEMBER_COUNT 12
+#define GROUP_AT_NAME_LENGTH 16  /* u8 */
+#define GROUP_AT_MEMBERS_SIZE 20 /* bytes of all member names with their zeros */
+#define GROUP_AT_STRINGS 24      /* name with its zero; then references to users, 4-aligned */
+
+enum user_state { USER_ACTIVE, USER_GRACE, USER_SUSPENDED, USER_STATE_COUNT };
+
+/* bans.db */
+#define BANS_HEADER 64
+#define BANS_AT_VERSION 8
+#define BANS_AT_FLAGS 12
+#define BANS_AT_LENGTH 16
+#define BANS_AT_COUNTER 24
+#define BANS_AT_ISSUED 32
+#define BANS_AT_SIGNED_TIME 40
+#define BANS_AT_COUNT 48
+#define BANS_AT_BODY_CHECKSUM 52
+#define BANS_AT_CHECKSUM 60
+#define BANS_FLAG_CLOCK_SKEW 1u
+#define BAN_SIZE 16
+#define BAN_AT_UID 0
+#define BAN_AT_UNTIL 8
+
+/* The smallest multiple of `unit` (a power of two) that is not below `n`. */
+static inline uint64_t
+round_up(uint64_t n, uint64_t unit)
+{
+    return (n + unit - 1) & ~(unit - 1);
+}
+
+static inline uint16_t
+load_u16(const unsigned char *p)
+{
+    uint16_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return le16toh(v);
+}
+
+static inline uint32_t
+load_u32(const unsigned char *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return le32toh(v);
+}
+
+static inline uint64_t
+load_u64(const unsigned char *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return le64toh(v);
+}
+
+static inline int64_t
+load_i64(const unsigned char *p)
+{
+    uint64_t v = load_u64(p);
+    int64_t s;
+
+    memcpy(&s, &v, sizeof(s));
+    return s;
+}
+
+static inline void
+store_u16(unsigned char *p, uint16_t v)
+{
+    v = htole16(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static inline void
+store_u32(unsigned char *p, uint32_t v)
+{
+    v = htole32(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static inline void
+store_u64(unsigned char *p, uint64_t v)
+{
+    v = htole64(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+/* CRC-32 as in zlib.crc32, so that Python can check a header too. */
+uint32_t format_checksum(const unsigned char *p, size_t n);
+
+/* SipHash-1-3 under the file's seed: names are chosen by people, so their hash must not be. */
+uint64_t format_hash_name(const unsigned char seed[16], const char *name, size_t n);
+
+/* A 64-bit mix of an id number with the file's seed. */
+uint64_t format_hash_number(const unsigned char seed[16], uint32_t number);
+
+#endif

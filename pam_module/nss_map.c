@@ -1,0 +1,233 @@
+/*
+ * Publication by slots. A mapping lives in one of a few slots; `current` names the one in use.
+ *
+ * A reader announces itself in the slot's counts and then looks again whether the slot is still
+ * current; only then does it touch the mapping. The re-mapper, under the lock, empties only slots
+ * that are not current and have no announced reader, and fills a slot before it makes it current.
+ * All of this is sequentially consistent, so one of the two always sees the other.
+ */
+#define _GNU_SOURCE
+#include "nss_map.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define SLOTS 4          /* current, next, and two that slow readers still hold */
+#define RETRY_AFTER 1000 /* milliseconds until a missing or unchanged file is looked for again */
+#define STRIPES 8        /* counts per slot, by thread, so that threads do not share a cache line */
+
+struct padded_count {
+    _Alignas(64) atomic_int count;
+};
+
+/* What a forked child must find at zero. */
+struct wiped_page {
+    atomic_flag mapping;
+    atomic_flag cursor[NSS_CURSOR_COUNT];
+    struct padded_count readers[SLOTS][STRIPES];
+};
+_Static_assert(sizeof(struct wiped_page) <= 4096, "one page is wiped as one");
+
+static _Atomic(struct wiped_page *) wiped;
+static struct posix_db slots[SLOTS];
+static atomic_int current;      /* slot number plus one; 0: nothing mapped yet */
+static atomic_llong not_before; /* no re-map before this moment of the coarse clock */
+
+/* The wiped page, made at first use; NULL when there is no memory. */
+static struct wiped_page *
+wiped_page(void)
+{
+    struct wiped_page *page = atomic_load(&wiped);
+    struct wiped_page *expected = NULL;
+    void *fresh;
+
+    if (page != NULL)
+        return page;
+    fresh = mmap(NULL, sizeof(struct wiped_page), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (fresh == MAP_FAILED)
+        return NULL;
+    /* Before Linux 4.14 this fails; a child forked during a re-map then keeps its old mapping. */
+    (void)madvise(fresh, sizeof(struct wiped_page), MADV_WIPEONFORK);
+    if (atomic_compare_exchange_strong(&wiped, &expected, fresh))
+        return fresh;
+    munmap(fresh, sizeof(struct wiped_page));
+    return expected;
+}
+
+/* Milliseconds of the coarse monotonic clock, which the vDSO reads without a system call. */
+static long long
+coarse_now(void)
+{
+    struct timespec now;
+
+    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
+        return 0;
+    return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool
+slot_has_readers(struct wiped_page *page, int slot)
+{
+    for (int i = 0; i < STRIPES; i++)
+        if (atomic_load(&page->readers[slot][i].count) > 0)
+            return true;
+    return false;
+}
+
+/* Unmaps what no reader holds. The caller has the lock. Gives an empty slot, or -1. */
+static int
+sweep(struct wiped_page *page)
+{
+    int in_use = atomic_load(&current) - 1;
+    int empty = -1;
+
+    for (int i = 0; i < SLOTS; i++) {
+        if (i == in_use || slot_has_readers(page, i))
+            continue;
+        posix_db_close(&slots[i]);
+        empty = i;
+    }
+    return empty;
+}
+
+/* Maps the installed file if it is another one than `current`'s. The caller has the lock. */
+static void
+map_newer(struct wiped_page *page)
+{
+    int in_use = atomic_load(&current) - 1;
+    int slot = sweep(page);
+
+    if (slot < 0)
+        return;
+    if (posix_db_open(&slots[slot], IDMAP_POSIX_DB) != 0 ||
+        (in_use >= 0 && slots[slot].file.inode == slots[in_use].file.inode &&
+         slots[slot].file.device == slots[in_use].file.device)) {
+        posix_db_close(&slots[slot]);
+        atomic_store(&not_before, coarse_now() + RETRY_AFTER);
+        return;
+    }
+    atomic_store(&current, slot + 1);
+    sweep(page);
+}
+
+/* Tries to bring `current` up to date, unless another thread is at it or it is too early. */
+static void
+refresh(struct wiped_page *page)
+{
+    int saved = errno;
+    int cancel;
+
+    if (coarse_now() < atomic_load(&not_before) || atomic_flag_test_and_set(&page->mapping))
+        return;
+    /* open and close are cancellation points, and a cancelled thread would keep the lock. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    int in_use = atomic_load(&current) - 1;
+    if (in_use < 0 || posix_db_is_superseded(&slots[in_use]))
+        map_newer(page);
+    atomic_flag_clear(&page->mapping);
+    pthread_setcancelstate(cancel, NULL);
+    errno = saved;
+}
+
+/* Which stripe this thread counts in: threads differ in where their stacks lie. */
+static unsigned
+stripe(void)
+{
+    unsigned char here;
+    uint64_t address = (uint64_t)(uintptr_t)&here >> 16;
+
+    return (unsigned)((address * 0x9e3779b97f4a7c15) >> 61);
+}
+
+/* Takes one off a count that a fork may have wiped meanwhile. */
+static void
+count_down(atomic_int *count)
+{
+    int seen = atomic_load(count);
+
+    while (seen > 0 && !atomic_compare_exchange_weak(count, &seen, seen - 1))
+        ;
+}
+
+/* Takes a lease on what is current, as it is. */
+static struct nss_lease
+hold_current(struct wiped_page *page)
+{
+    struct nss_lease lease = {NULL, NULL, -1};
+    unsigned mine = stripe();
+
+    for (;;) {
+        int slot = atomic_load(&current) - 1;
+        atomic_int *count;
+
+        if (slot < 0)
+            return lease;
+        count = &page->readers[slot][mine].count;
+        atomic_fetch_add(count, 1);
+        if (atomic_load(&current) - 1 == slot) {
+            lease.db = &slots[slot];
+            lease.readers = count;
+            lease.slot = slot;
+            return lease;
+        }
+        count_down(count);
+    }
+}
+
+struct nss_lease
+nss_map_take(void)
+{
+    struct nss_lease lease = {NULL, NULL, -1};
+    int saved = errno;
+    struct wiped_page *page = wiped_page();
+
+    errno = saved;
+    if (page == NULL)
+        return lease;
+    lease = hold_current(page);
+    if (lease.db != NULL && !posix_db_is_superseded(lease.db))
+        return lease;
+    nss_map_return(lease);
+    refresh(page);
+    return hold_current(page);
+}
+
+void
+nss_map_return(struct nss_lease lease)
+{
+    struct wiped_page *page = atomic_load(&wiped);
+    int saved = errno;
+
+    if (lease.db == NULL)
+        return;
+    count_down(lease.readers);
+    if (atomic_load(&current) - 1 == lease.slot)
+        return;
+    /* The mapping was replaced during this lookup, and this may have been its last reader. */
+    if (!atomic_flag_test_and_set(&page->mapping)) {
+        sweep(page);
+        atomic_flag_clear(&page->mapping);
+    }
+    errno = saved;
+}
+
+bool
+nss_cursor_lock(enum nss_cursor which)
+{
+    struct wiped_page *page = wiped_page();
+
+    return page != NULL && !atomic_flag_test_and_set(&page->cursor[which]);
+}
+
+void
+nss_cursor_unlock(enum nss_cursor which)
+{
+    struct wiped_page *page = atomic_load(&wiped);
+
+    if (page != NULL)
+        atomic_flag_clear(&page->cursor[which]);
+}

@@ -1,0 +1,490 @@
+"""idmap-compile refuses what law 10 forbids, whoever asks, and replaces a file wholly or not at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import pytest
+
+NAMES_REFUSED = [
+    "root",
+    "toor",
+    "nobody",
+    "daemon",
+    "bin",
+    "sys",
+    "Root",
+    "wheel",
+    "sudo",
+    "docker",
+    "ssl-cert",
+]
+NAMES_REFUSED += ["systemd-journal", "systemd.journal", "video", "render", "shadow", "kvm", "disk"]
+NAMES_MALFORMED = [
+    "",
+    "-x",
+    "1234",
+    ".",
+    "..",
+    "a b",
+    "a:b",
+    "a,b",
+    "a/b",
+    "a" * 33,
+    "ä",
+    "a@b",
+    "$x",
+    "a\x7fb",
+]
+NUMBERS_REFUSED = [0, 1, 999, 60001, 65534, 65535, 2**31, 2**32 - 1]
+
+
+def code_of(done: subprocess.CompletedProcess[str]) -> str:
+    """The code in brackets, after checking that exactly one line was said and the status is 1."""
+    assert done.returncode == 1, (done.returncode, done.stderr)
+    assert done.stderr.startswith("idmap-compile: -:"), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr.rstrip().rpartition("[")[2].rstrip("]")
+
+
+@pytest.fixture
+def refused(sanitized, records, tmp_path):
+    """Compiles text or changed records, which must be refused with nothing left; gives the code."""
+
+    def compile_to_nothing(text=None, **changes):
+        out = tmp_path / "posix.db"
+        done = sanitized.compile("posix", records(**changes).text() if text is None else text, out)
+        code = code_of(done)
+        assert list(tmp_path.iterdir()) == []
+        return code
+
+    return compile_to_nothing
+
+
+@pytest.mark.parametrize("name", NAMES_REFUSED)
+def test_a_name_of_the_system_is_refused_for_users_and_groups(refused, user, name):
+    """The closed table holds whatever the case and the separators."""
+    assert refused(users=[user(name, 200000)]) == "name_reserved"
+    assert refused(groups=[("proj", 300000), (name, 300001)], users=[]) == "name_reserved"
+
+
+@pytest.mark.parametrize("name", NAMES_MALFORMED)
+def test_a_name_that_cannot_be_carried_is_refused(refused, user, name):
+    """Anything outside the adoptable grammar is refused before it reaches a file."""
+    assert refused(users=[user(name, 200000)]) in {"name_malformed", "control_character"}
+    assert refused(groups=[("proj", 300000), (name, 300001)], users=[]) in {
+        "name_malformed",
+        "control_character",
+    }
+
+
+def test_a_wide_adoptable_name_is_carried(sanitized, records, user, tmp_path):
+    """Dots, plus signs, capitals and 32 characters are someone's existing name."""
+    names = ["Dave.X+y", "a" * 32, "9lives", "_x"]
+    users = [user(name, 200000 + i) for i, name in enumerate(names)]
+    sanitized.install(records(users=users), tmp_path / "posix.db")
+
+
+@pytest.mark.parametrize("number", NUMBERS_REFUSED)
+def test_a_number_of_the_system_is_refused_wherever_it_stands(refused, user, number):
+    """As uid, primary gid, gid of a group, or end of a window."""
+    wide = ["uid\t1000\t60000", "uid\t200000\t299999", "gid\t1000\t60000", "gid\t300000\t399999"]
+    assert refused(windows=wide, users=[user("alice", number)]) == "number_refused"
+    assert refused(windows=wide, groups=[("proj", number)]) == "number_refused"
+    assert refused(users=[user("alice", 200000, gid=number)]) == "number_refused"
+    assert refused(windows=[f"uid\t{number}\t{number}"]) == "number_refused"
+
+
+def test_a_window_across_the_hole_is_refused(refused):
+    """A window may not contain 60001-65535."""
+    assert refused(windows=["uid\t60000\t70000"]) == "number_refused"
+
+
+def test_a_number_outside_the_windows_is_refused(refused, user):
+    """Without a window, every number is outside."""
+    assert refused(users=[user("alice", 300000)]) == "number_outside_windows"
+    assert refused(groups=[("proj", 200000)]) == "number_outside_windows"
+    assert refused(windows=[]) == "number_outside_windows"
+
+
+def test_a_seventeenth_window_is_refused(refused):
+    """The header has room for sixteen."""
+    assert (
+        refused(windows=[f"uid\t{200000 + i}\t{200000 + i}" for i in range(17)])
+        == "window_malformed"
+    )
+
+
+def test_a_window_upside_down_or_of_another_kind_is_refused(refused):
+    """First must not be above last; the kind is uid or gid."""
+    assert refused(windows=["uid\t200001\t200000"]) == "window_malformed"
+    assert refused(windows=["pid\t200000\t200001"]) == "window_malformed"
+
+
+def test_a_name_or_number_given_twice_is_refused(refused, user):
+    """Users among users, groups among groups."""
+    assert refused(users=[user("alice", 200000), user("alice", 200001)]) == "name_repeated"
+    assert refused(users=[user("alice", 200000), user("bob", 200000)]) == "number_repeated"
+    assert refused(groups=[("proj", 300000), ("proj", 300001)]) == "name_repeated"
+    assert refused(groups=[("proj", 300000), ("lab", 300000)]) == "number_repeated"
+
+
+def test_a_double_is_reported_at_its_own_line(sanitized, records, user, tmp_path):
+    """The line named is the later of the two."""
+    users = [user("alice", 200005), user("bob", 200001), user("alice", 200003)]
+    done = sanitized.compile("posix", records(users=users).text(), tmp_path / "posix.db")
+    assert done.stderr.startswith("idmap-compile: -:11: "), done.stderr
+
+
+def test_a_user_and_a_group_share_a_name_only_with_the_same_number(
+    refused, sanitized, records, user, tmp_path
+):
+    """That is a private group; anything else would confuse people and programs."""
+    assert refused(users=[user("lab", 200000)]) == "name_repeated"
+    private = records(
+        users=[user("alice", 300007, gid=300007)],
+        groups=[("alice", 300007)],
+        windows=["uid\t300000\t300009", "gid\t300000\t300009"],
+    )
+    sanitized.install(private, tmp_path / "posix.db")
+
+
+def test_a_gid_that_is_no_groups_number_is_refused(refused, user):
+    """As primary and as secondary group."""
+    assert refused(users=[user("alice", 200000, gid=300005)]) == "group_unknown"
+    assert refused(users=[user("alice", 200000, gids=(300005,))]) == "group_unknown"
+
+
+def test_a_secondary_gid_given_twice_or_badly_is_refused(refused, user):
+    """The list is numbers between commas."""
+    assert refused(users=[user("alice", 200000, gids=(300001, 300001))]) == "group_repeated"
+    for text in ("300001,", ",300001", "300001,,300000", "0300001", "+1"):
+        line = user("alice", 200000).line() + text
+        assert refused(users=[], extra=[line]) == "number_malformed", text
+
+
+@pytest.mark.parametrize("path", ["", "home/x", "/home/a:b", "/home/ä", "/" + "x" * 1023])
+def test_a_home_or_shell_that_is_no_plain_absolute_path_is_refused(refused, user, path):
+    """Absolute, ASCII, without a colon, below 1024 bytes."""
+    assert refused(users=[user("alice", 200000, home=path)]) == "path_malformed"
+    assert refused(users=[user("alice", 200000, shell=path)]) == "path_malformed"
+
+
+@pytest.mark.parametrize("gecos", ["a:b", "\udcff", "\u0085", "x" * 1024])
+def test_gecos_with_a_colon_or_without_utf8_is_refused(sanitized, records, user, tmp_path, gecos):
+    """A colon, a stray byte, a C1 control, too long."""
+    text = (
+        records(users=[user("alice", 200000, gecos=gecos)])
+        .text()
+        .encode("utf-8", "surrogateescape")
+    )
+    command = [sanitized.compiler, "posix", "--in", "-", "--out", str(tmp_path / "posix.db")]
+    done = subprocess.run(command, input=text, capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert b"[gecos_malformed]" in done.stderr
+
+
+@pytest.mark.parametrize("control", ["\x00", "\x01", "\r", "\x1b", "\x7f"])
+def test_a_control_character_anywhere_is_refused(refused, user, control):
+    """Also in gecos, where it would reach terminals."""
+    assert refused(users=[user("alice", 200000, gecos=f"a{control}b")]) == "control_character"
+
+
+def test_a_newline_in_a_field_is_a_broken_record(refused, user):
+    """It splits the line, and neither half is a record."""
+    assert refused(users=[user("alice", 200000, gecos="a\nb")]) == "field_count"
+
+
+@pytest.mark.parametrize("state", ["", "Active", "banned", "tombstone"])
+def test_an_unknown_state_is_refused(refused, user, state):
+    """There are three, spelled one way."""
+    assert refused(users=[user("alice", 200000, state=state)]) == "state_unknown"
+
+
+def test_grace_without_a_last_day_is_refused(refused, user):
+    """Grace that never ends is not grace."""
+    assert refused(users=[user("alice", 200000, state="grace")]) == "dates_malformed"
+
+
+def test_a_snapshot_that_ends_before_it_begins_is_refused(refused):
+    """not_after is 0 or not before created."""
+    assert refused(not_after="1699999999") == "dates_malformed"
+
+
+@pytest.mark.parametrize(
+    "number", ["", "-1", "+1", "01", "1e3", "0x10", " 1", "18446744073709551616"]
+)
+def test_a_number_that_is_not_plain_decimal_is_refused(refused, number):
+    """No sign, no leading zero, no overflow."""
+    assert refused(revision=number) in {"number_malformed", "number_too_large"}
+
+
+def test_the_largest_revision_is_carried(sanitized, records, tmp_path):
+    """All 64 bits."""
+    out = sanitized.install(records(revision=str(2**64 - 1)), tmp_path / "posix.db")
+    assert struct.unpack_from("<Q", out.read_bytes(), 24) == (2**64 - 1,)
+
+
+def test_every_truncation_of_the_input_is_refused(sanitized, records, tmp_path):
+    """A pipe that breaks anywhere installs nothing."""
+    text = records().text()
+    for cut in range(len(text)):
+        done = sanitized.compile("posix", text[:cut], tmp_path / "posix.db")
+        assert done.returncode == 1, text[:cut]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_count_at_the_end_is_refused(refused, records):
+    """Lines lost in the middle show there."""
+    assert refused(records().text().replace("end\t2\t2", "end\t2\t3")) == "truncated"
+    assert refused(records().text().replace("end\t2\t2", "end\t1\t2")) == "truncated"
+
+
+def test_records_out_of_order_unknown_or_after_the_end_are_refused(refused, records, user):
+    """One order, known kinds, nothing behind the end."""
+    assert refused(extra=["group\tlate\t300002"]) == "out_of_order"
+    assert refused(extra=["revision\t8"]) == "out_of_order"
+    assert refused(extra=["shadow\talice\tx"]) == "record_unknown"
+    assert refused(extra=[""]) == "record_unknown"
+    assert refused(records().text() + "\n") == "record_unknown"
+    assert refused("revision\t7\n") == "out_of_order"
+    assert (
+        refused(records().text().replace("idmap-posix\t1", "idmap-posix\t2")) == "version_unknown"
+    )
+    assert refused(extra=[user("carol", 200002).line() + "\tmore"]) == "field_count"
+    assert refused(extra=["group\tx"], users=[]) == "field_count"
+
+
+def test_a_line_above_one_mebibyte_is_refused(refused, user):
+    """Memory stays bounded whatever comes."""
+    assert refused(users=[user("alice", 200000, gecos="x" * (1 << 20))]) == "line_too_long"
+
+
+def test_the_header_is_where_the_format_says(plain, records, tmp_path):
+    """The offsets that Python relies on."""
+    data = plain.install(records(), tmp_path / "posix.db").read_bytes()
+    head = struct.unpack_from("<8sIIQQqq", data)
+    assert head == (b"IDMAPPSX", 1, 0, len(data), 7, 1700000000, 2000000000)
+    assert struct.unpack_from("<IIII", data, 64) == (2, 2, 1, 1)
+    assert struct.unpack_from("<II", data, 256) == (200000, 299999)
+    assert struct.unpack_from("<II", data, 384) == (300000, 399999)
+    assert struct.unpack_from("<II", data, 1020) == (zlib.crc32(data[:1020]), 0)
+
+
+def test_the_order_of_the_input_does_not_change_the_file(plain, records, user, tmp_path):
+    """With one seed, sorted and unsorted users give the same bytes."""
+    users = [user(f"u{i}x", 200000 + i, gids=(300001,) if i % 3 else ()) for i in range(500)]
+    seed = ("--seed", "00112233445566778899aabbccddeeff")
+    images = []
+    for ordered in (users, users[::-1], users[250:] + users[:250]):
+        out = tmp_path / "posix.db"
+        assert plain.compile("posix", records(users=ordered).text(), out, *seed).returncode == 0
+        images.append(out.read_bytes())
+    assert images[0] == images[1] == images[2]
+    assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+
+
+def test_the_installed_file_is_roots_and_readable_by_all(plain, records, tmp_path):
+    """Mode 0644 whatever the umask."""
+    before = os.umask(0o077)
+    try:
+        out = plain.install(records(), tmp_path / "posix.db")
+    finally:
+        os.umask(before)
+    assert out.stat().st_mode & 0o7777 == 0o644
+
+
+def superseded(path: Path) -> int:
+    """The superseded word of a file."""
+    return struct.unpack_from("<I", path.read_bytes(), 1024)[0]
+
+
+def test_the_replaced_file_is_marked_and_its_second_name_removed(plain, records, tmp_path):
+    """Processes that map the old file see the word."""
+    out = plain.install(records(), tmp_path / "posix.db")
+    held = tmp_path / "held"
+    os.link(out, held)
+    plain.install(records(revision="8"), out)
+    assert superseded(held) == 1
+    assert superseded(out) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["held", "posix.db"]
+
+
+KILLED_AT = [
+    "fsync",
+    "fchmod",
+    "linkat",
+    "renameat",
+    "unlinkat",
+    "pwrite64",
+    "ftruncate",
+    "openat",
+    "flock",
+]
+
+
+@pytest.mark.parametrize("call", KILLED_AT)
+def test_a_kill_at_any_step_leaves_the_old_file_or_the_new(plain, records, tmp_path, call):
+    """SIGKILL at every such system call: one whole file; the next run cleans up and marks."""
+    out = tmp_path / "posix.db"
+    killed = 0
+    for when in range(1, 12):
+        plain.install(records(revision="7"), out)
+        held = tmp_path / "held"
+        held.unlink(missing_ok=True)
+        os.link(out, held)
+        prefix = ("strace", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={when}")
+        done = plain.compile("posix", records(revision="8").text(), out, prefix=prefix)
+        revision = struct.unpack_from("<Q", out.read_bytes(), 24)[0]
+        data = out.read_bytes()
+        assert revision in (7, 8)
+        assert struct.unpack_from("<Q", data, 16)[0] == len(data)
+        assert zlib.crc32(data[:1020]) == struct.unpack_from("<I", data, 1020)[0]
+        assert superseded(out) == 0, "the installed file is never marked"
+        if done.returncode == 0:
+            assert revision == 8
+            break
+        killed += 1
+        assert subprocess.run([plain.compiler, "settle", "--out", str(out)]).returncode == 0
+        assert superseded(held) == (1 if revision == 8 else 0)
+        plain.install(records(revision="9"), out)
+        assert superseded(held) == 1
+        held.unlink()
+        assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+    assert killed > 0
+
+
+@pytest.mark.parametrize("call", ["fsync", "renameat", "pwrite64", "linkat", "fchmod", "ftruncate"])
+def test_a_failing_system_call_leaves_the_old_file_alone(plain, records, tmp_path, call):
+    """EIO and ENOSPC before the rename: status 3, the old file, nothing beside it."""
+    out = plain.install(records(revision="7"), tmp_path / "posix.db")
+    before = out.read_bytes()
+    prefix = ("strace", "-o", "/dev/null", "-e", f"inject={call}:error=ENOSPC:when=1")
+    done = plain.compile("posix", records(revision="8").text(), out, prefix=prefix)
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert out.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+
+
+def test_a_full_disk_leaves_the_old_file_alone(plain, records, user, tmp_path):
+    """The file size limit stops the write in the middle."""
+    out = plain.install(records(), tmp_path / "posix.db")
+    before = out.read_bytes()
+    many = [user(f"u{i}x", 200000 + i, gecos="g" * 200) for i in range(20000)]
+    done = plain.compile(
+        "posix", records(users=many).text(), out, prefix=("prlimit", "--fsize=1000000")
+    )
+    assert done.returncode == 3
+    assert "[output_unwritable]" in done.stderr
+    assert out.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+
+
+def test_a_termination_signal_removes_the_unfinished_file(plain, records, tmp_path):
+    """SIGTERM while the input is still coming."""
+    out = plain.install(records(), tmp_path / "posix.db")
+    command = [plain.compiler, "posix", "--in", "-", "--out", str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        while not (tmp_path / "posix.db.tmp").exists():
+            pass
+        other = plain.compile("posix", records().text(), out)
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+    assert other.returncode == 3
+    assert "[busy]" in other.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+
+
+def test_a_left_over_of_a_killed_run_is_reused(plain, records, tmp_path):
+    """Its content does not matter."""
+    (tmp_path / "posix.db.tmp").write_bytes(b"x" * 100000)
+    plain.install(records(), tmp_path / "posix.db")
+    assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+
+
+def test_the_ban_list_is_where_the_format_says(plain, bans, tmp_path):
+    """Header and entries, sorted, as a Python reader unpacks them."""
+    out = tmp_path / "bans.db"
+    text = bans(
+        [(200009, 0), (200001, 1800000000)], counter=5, issued=11, signed_time=12, clock_skew=1
+    )
+    assert plain.compile("bans", text, out).returncode == 0
+    data = out.read_bytes()
+    head = struct.unpack_from("<8sIIQQqqIIII", data)
+    assert head[:8] == (b"IDMAPBAN", 1, 1, len(data), 5, 11, 12, 2)
+    assert head[8:] == (zlib.crc32(data[64:]), 0, zlib.crc32(data[:60]))
+    assert list(struct.iter_unpack("<IIq", data[64:])) == [(200001, 0, 1800000000), (200009, 0, 0)]
+    assert not (tmp_path / "bans.db.previous").exists()
+
+
+def test_of_two_bans_on_one_number_the_longer_counts(plain, bans, tmp_path):
+    """A doubled line must not keep the others' bans from the node."""
+    out = tmp_path / "bans.db"
+    listed = [(200001, 50), (200001, 90), (200002, 7), (200002, 0), (0, 0)]
+    assert plain.compile("bans", bans(listed), out).returncode == 0
+    assert list(struct.iter_unpack("<IIq", out.read_bytes()[64:])) == [
+        (0, 0, 0),
+        (200001, 0, 90),
+        (200002, 0, 0),
+    ]
+
+
+def test_a_broken_ban_list_is_refused_whole(sanitized, bans, tmp_path):
+    """Truncated anywhere, miscounted, misspelled: the node keeps the list it has."""
+    out = tmp_path / "bans.db"
+    sound = bans([(200001, 0), (200002, 0)])
+    broken = [sound[:cut] for cut in range(len(sound))]
+    broken += [
+        sound + "\n",
+        sound.replace("end\t2", "end\t1"),
+        sound.replace("idmap-bans\t1", "idmap-bans\t2"),
+    ]
+    broken += [
+        sound.replace("ban\t200001\t0", "ban\t200001\t-1"),
+        sound.replace("clock_skew\t0", "clock_skew\t2"),
+    ]
+    for text in broken:
+        code_of(sanitized.compile("bans", text, out))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_version_and_wrong_usage_have_their_status(plain, tmp_path):
+    """0 for the first two; 2 for what cannot be understood; 3 for files that are not there."""
+
+    def status(*words: str) -> int:
+        return subprocess.run([plain.compiler, *words], capture_output=True, input=b"").returncode
+
+    out = str(tmp_path / "x.db")
+    assert status("--help") == 0
+    assert status("--version") == 0
+    for words in [
+        (),
+        ("posix",),
+        ("posix", "--in", "-"),
+        ("other", "--in", "-", "--out", out),
+        ("posix", "--bad"),
+    ]:
+        assert status(*words) == 2, words
+    assert status("posix", "--in", "-", "--out", out, "--seed", "xyz") == 2
+    assert status("posix", "--in", str(tmp_path / "none"), "--out", out) == 3
+    assert status("posix", "--in", "-", "--out", str(tmp_path / "no" / "x.db")) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hundred_thousand_users_compile_in_bounded_memory(plain, records, user, tmp_path):
+    """Far below the size of the input plus the output."""
+    users = [user(f"user{i}", 200000 + i, gids=(300001,)) for i in range(99999)]
+    text = records(users=users).text()
+    command = ["prlimit", "--data=60000000"]
+    assert plain.compile("posix", text, tmp_path / "posix.db", prefix=command).returncode == 0
