@@ -1,0 +1,1 @@
+"""The snapshot on its way: where it lies, who signs it, how a node fetches and checks it."""

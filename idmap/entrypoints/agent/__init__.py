@@ -1,0 +1,1 @@
+"""`idmap-agent`: root on every node; sees only signed data; installs files."""

@@ -1,0 +1,1 @@
+"""`idmap work`: the nightly run and publication. Holds source secrets; hears no strangers."""
