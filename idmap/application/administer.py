@@ -1,0 +1,202 @@
+"""What administrators order: each order checked here, then written under their name and reason (law 12).
+
+Only what needs more than one call of the registry is here; plain readings go from the door to the registry. Secrets
+are made here, given back once and stored as digests.
+"""
+
+from __future__ import annotations
+
+from idmap.application.ports import (
+    Author,
+    CredentialKind,
+    MachineCredential,
+    Registry,
+    RegistryReader,
+    SecretMaker,
+)
+from idmap.domain.accounts import Account, AccountEvent
+from idmap.domain.bans import Ban
+from idmap.domain.decision import Recorded, account_reason
+from idmap.domain.doors import DoorKind, parse_door, ssh_door
+from idmap.domain.errors import Conflict, InvalidInput, NotFound, Refused
+from idmap.domain.identity import Identity, Issuer
+from idmap.domain.issuers import IssuerProfile, check_distinct
+from idmap.domain.numbers import NumberRange, check_range
+from idmap.domain.reasons import Reason
+from idmap.domain.rules import RuleSet
+from idmap.domain.secrets import Secret
+
+_PREFIXES = {
+    CredentialKind.ADMIN_KEY: "idmap-adm-",
+    CredentialKind.COMPONENT: "idmap-cmp-",
+    CredentialKind.NODE: "idmap-node-",
+}
+"""So that a person, or a scanner of repositories, recognises a leaked secret."""
+
+
+def require_administrator(recorded: Recorded, rules: RuleSet, at: int) -> None:
+    """Raises Refused unless the identity may use the admin door: named by the rules, active, not banned.
+
+    Reasons: BANNED or the account's own, ROLE_MISSING.
+    """
+    if recorded.account is not None:
+        reason = account_reason(recorded.account, recorded.bans, at)
+        if reason is not Reason.OK:
+            raise Refused(reason, str(recorded.identity))
+    elif any(ban.holds(at) for ban in recorded.bans):
+        raise Refused(Reason.BANNED, str(recorded.identity))
+    named = any(
+        recorded.identity == admin.identity or admin.group in recorded.groups
+        for admin in rules.administrators
+    )
+    if not named or not recorded.active_at_source:
+        raise Refused(Reason.ROLE_MISSING, "an entry under [[admins]] in the rules")
+
+
+def save_issuer(registry: Registry, author: Author, profile: IssuerProfile) -> None:
+    """Adds or replaces the issuer of exactly that string. Raises InvalidInput(ISSUER_INVALID)."""
+    with registry.write(author) as writer:
+        others = [known for known in writer.issuers() if known.issuer != profile.issuer]
+        check_distinct([*others, profile])
+        writer.save_issuer(profile)
+
+
+def remove_issuer(registry: Registry, author: Author, issuer: Issuer) -> None:
+    """Stops trusting an issuer; its people keep their accounts. Raises NotFound."""
+    with registry.write(author) as writer:
+        if issuer not in {known.issuer for known in writer.issuers()}:
+            raise NotFound(f"issuer {issuer!r}; the string must match exactly")
+        writer.remove_issuer(issuer)
+
+
+def add_range(
+    registry: Registry, author: Author, new: NumberRange, *, acknowledge: bool
+) -> tuple[str, ...]:
+    """Adds a range; gives the warnings that were acknowledged.
+
+    Raises InvalidInput: what `check_range` raises, and REQUEST_INVALID when it lies where others live unacknowledged.
+    """
+    with registry.write(author) as writer:
+        crowded = check_range(new, tuple(status.range for status in writer.ranges()))
+        warnings = tuple(f"{c.first}-{c.last} is also {c.used_by}" for c in crowded)
+        if warnings and not acknowledge:
+            raise InvalidInput(Reason.RANGE_CROWDED, "; ".join(warnings))
+        writer.add_range(new)
+        return warnings
+
+
+def move_account(registry: Registry, author: Author, username: str, event: AccountEvent) -> Account:
+    """What a person may do to an account's state. Raises NotFound, Conflict(TRANSITION_REFUSED)."""
+    with registry.write(author) as writer:
+        return writer.move_account(_account(writer, username).account_id, event)
+
+
+def add_ban(
+    registry: Registry,
+    author: Author,
+    *,
+    username: str | None,
+    identity: Identity | None,
+    until: int | None,
+    at: int,
+) -> Ban:
+    """Refuses an account or an identity from now on. Raises NotFound; REQUEST_INVALID when it would already be over."""
+    if (username is None) == (identity is None):
+        raise InvalidInput(Reason.REQUEST_INVALID, "either an account or an identity")
+    if until is not None and until <= at:
+        raise InvalidInput(Reason.REQUEST_INVALID, "until: lies in the past")
+    with registry.write(author) as writer:
+        account_id = None if username is None else _account(writer, username).account_id
+        return writer.add_ban(
+            account_id=account_id, identity=identity, reason=author.reason, until=until, at=at
+        )
+
+
+def lift_ban(registry: Registry, author: Author, ban_id: int) -> None:
+    """Ends a ban. Raises NotFound."""
+    with registry.write(author) as writer:
+        if ban_id not in {ban.ban_id for ban in writer.bans()}:
+            raise NotFound(f"ban {ban_id}")
+        writer.lift_ban(ban_id)
+
+
+def enrol_node(
+    registry: Registry,
+    author: Author,
+    make_secret: SecretMaker,
+    name: str,
+    node_class: str,
+    at: int,
+) -> tuple[MachineCredential, Secret]:
+    """A credential for one node; the secret is never to be had again. Raises InvalidInput, Conflict."""
+    ssh_door(node_class)
+    return _add(registry, author, make_secret, CredentialKind.NODE, name, node_class, (), at)
+
+
+def add_component(
+    registry: Registry,
+    author: Author,
+    make_secret: SecretMaker,
+    name: str,
+    doors: tuple[str, ...],
+    at: int,
+) -> tuple[MachineCredential, Secret]:
+    """A credential for a component with the doors whose tokens it may present; never the admin door (law 13)."""
+    if not doors:
+        raise InvalidInput(Reason.REQUEST_INVALID, "doors: at least one")
+    parsed = [parse_door(door) for door in doors]
+    if any(door.kind is DoorKind.ADMIN for door in parsed):
+        raise InvalidInput(Reason.DOOR_REFUSED, "admin: no component may present tokens for it")
+    named = tuple(sorted({str(door) for door in parsed}))
+    return _add(registry, author, make_secret, CredentialKind.COMPONENT, name, None, named, at)
+
+
+def add_admin_key(
+    registry: Registry, author: Author, make_secret: SecretMaker, name: str, at: int
+) -> Secret:
+    """A key to the admin door, for the first administrators; the secret is never to be had again."""
+    kind = CredentialKind.ADMIN_KEY
+    _, secret = _add(registry, author, make_secret, kind, name, None, (), at)
+    return secret
+
+
+def revoke(registry: Registry, author: Author, kind: CredentialKind, name: str) -> None:
+    """Ends a credential. Raises NotFound."""
+    with registry.write(author) as writer:
+        if not _living(writer, kind, name):
+            raise NotFound(f"{kind} {name!r}")
+        writer.revoke_credential(kind, name)
+
+
+def _add(
+    registry: Registry,
+    author: Author,
+    make_secret: SecretMaker,
+    kind: CredentialKind,
+    name: str,
+    node_class: str | None,
+    doors: tuple[str, ...],
+    at: int,
+) -> tuple[MachineCredential, Secret]:
+    secret = Secret(_PREFIXES[kind] + make_secret().reveal())
+    with registry.write(author) as writer:
+        if _living(writer, kind, name):
+            raise Conflict(Reason.NAME_TAKEN, f"{kind} {name!r}; revoke it first")
+        credential = writer.add_credential(
+            kind, name, secret.sha256(), node_class=node_class, doors=doors, at=at
+        )
+    return credential, secret
+
+
+def _living(reader: RegistryReader, kind: CredentialKind, name: str) -> bool:
+    return any(
+        known.kind is kind and known.name == name and not known.revoked
+        for known in reader.credentials()
+    )
+
+
+def _account(reader: RegistryReader, username: str) -> Account:
+    account = reader.find_account(username=username)
+    if account is None:
+        raise NotFound(f"account {username!r}")
+    return account

@@ -1,0 +1,149 @@
+"""Why a person has, or has not, an account: every check and every rule, in the order they were made.
+
+Uses the verifier's own trace and `decide` itself, so the explanation cannot differ from the decision. For
+administrators only: it says what strangers are never told. It never holds the token or a part of it, and
+changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from idmap.application.open_account import facts_with_token
+from idmap.application.ports import Registry, RegistryReader
+from idmap.application.verify_token import TokenVerifier
+from idmap.domain.bans import Ban
+from idmap.domain.claims import Check, VerifiedClaims
+from idmap.domain.decision import Considered, Recorded, account_reason, decide
+from idmap.domain.doors import Door
+from idmap.domain.errors import IdmapError, NotFound
+from idmap.domain.identity import Identity
+from idmap.domain.reasons import REASONS, Reason
+from idmap.domain.secrets import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The story of one identity, or of a token that did not get as far as one."""
+
+    identity: Identity | None
+    door: Door | None
+    checks: tuple[Check, ...]
+    considered: tuple[Considered, ...]
+    recorded: Recorded | None
+    reasons: tuple[Reason, ...]
+    rules_version: int
+    helps: tuple[str, ...]
+    """What would change the outcome, most important first."""
+
+    @property
+    def outcome(self) -> Reason:
+        """The code a door would give."""
+        return self.reasons[0]
+
+
+def explain_token(
+    registry: Registry, verifier: TokenVerifier, token: Secret, door: Door, at: int
+) -> Explanation:
+    """Verifies the token at the door as always, then goes on with whose it is."""
+    trace: list[Check] = []
+    try:
+        claims = verifier.verify(token, door, at, trace)
+    except IdmapError as error:
+        with registry.read() as reader:
+            version = reader.rules().version
+        helps = (error.next_step,)
+        return Explanation(None, door, tuple(trace), (), None, (error.reason,), version, helps)
+    with registry.read() as reader:
+        return _explain(reader, reader.recorded(claims.identity), trace, door, claims, at)
+
+
+def explain_identity(
+    registry: Registry, identity: Identity, door: Door | None, at: int
+) -> Explanation:
+    """What is recorded about the identity, and what follows."""
+    with registry.read() as reader:
+        return _explain(reader, reader.recorded(identity), [], door, None, at)
+
+
+def explain_account(
+    registry: Registry, username: str, door: Door | None, at: int
+) -> tuple[Explanation, ...]:
+    """One explanation for each identity linked to the account. Raises NotFound."""
+    with registry.read() as reader:
+        account = reader.find_account(username=username)
+        if account is None:
+            raise NotFound(f"account {username!r}")
+        return tuple(
+            _explain(reader, reader.recorded(identity), [], door, None, at)
+            for identity in reader.identities_of(account.account_id)
+        )
+
+
+def _explain(
+    reader: RegistryReader,
+    recorded: Recorded,
+    trace: list[Check],
+    door: Door | None,
+    claims: VerifiedClaims | None,
+    at: int,
+) -> Explanation:
+    rules = reader.rules()
+    facts = recorded if claims is None else facts_with_token(reader, claims)
+    entitled = decide(facts, rules, at)
+    checks = [*trace, *_recorded_checks(recorded, at)]
+    if facts.groups != recorded.groups:
+        added = ", ".join(sorted(group.path for group in facts.groups - recorded.groups))
+        checks.append(Check("groups this token may put on record", added, passed=True))
+    if door is not None:
+        reasons = decide(recorded, rules, at, door, claims).reasons
+    elif recorded.account is not None:
+        reasons = (account_reason(recorded.account, recorded.bans, at),)
+    else:
+        reasons = entitled.reasons
+    helps = [REASONS[reason].next_step for reason in reasons if reason is not Reason.OK]
+    if not entitled.allowed:
+        helps.extend(_missing(facts, entitled.considered))
+    return Explanation(
+        identity=recorded.identity,
+        door=door,
+        checks=tuple(checks),
+        considered=entitled.considered,
+        recorded=recorded,
+        reasons=reasons,
+        rules_version=rules.version,
+        helps=tuple(dict.fromkeys(helps)),
+    )
+
+
+def _recorded_checks(recorded: Recorded, at: int) -> tuple[Check, ...]:
+    account = recorded.account
+    groups = ", ".join(sorted(group.path for group in recorded.groups)) or "none"
+    checks = [
+        Check("active at the source", str(recorded.identity), recorded.active_at_source),
+        Check("groups on record", groups, bool(recorded.groups)),
+        Check("no ban in force", _bans(recorded.bans, at), not _in_force(recorded.bans, at)),
+    ]
+    if account is None:
+        return (*checks, Check("account", "none", False))
+    reason = account_reason(account, (), at)
+    shown = f"{account.username} ({account.uid_number}) is {account.state}"
+    if account.grace_until is not None:
+        shown += f" until {account.grace_until}"
+    return (*checks, Check("account", f"{shown}: {reason}", reason is Reason.OK))
+
+
+def _in_force(bans: tuple[Ban, ...], at: int) -> tuple[Ban, ...]:
+    return tuple(ban for ban in bans if ban.holds(at))
+
+
+def _bans(bans: tuple[Ban, ...], at: int) -> str:
+    return "; ".join(f"ban {ban.ban_id}: {ban.reason}" for ban in _in_force(bans, at)) or "none"
+
+
+def _missing(recorded: Recorded, considered: tuple[Considered, ...]) -> tuple[str, ...]:
+    if not recorded.active_at_source:
+        return ("The source has to list this person as active again.",)
+    if not considered:
+        return ("The site has no rules; an administrator saves some with 'idmap rules apply'.",)
+    return tuple(f"Rule {rule.rule_id} would match a {rule.condition}." for rule in considered)

@@ -1,0 +1,52 @@
+"""What the registry said, kept exactly as long as nobody committed anything.
+
+Asking whether something was committed costs a few microseconds, reading it again a millisecond; so the doors
+that are asked thousands of times a second ask the first every time. There is no lifetime and no staleness: a
+ban committed by any process is seen by the next question (law 5). Values must not depend on the time of day.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any, Final, TypeVar
+
+from idmap.application.ports import Registry, RegistryReader
+
+T = TypeVar("T")
+
+LIMIT: Final = 20_000
+"""Answers kept; some 2 KiB each. When full, the memory starts anew."""
+
+
+class Remembered:
+    """A memory in front of a registry; for all threads of a process."""
+
+    def __init__(self, registry: Registry, limit: int = LIMIT) -> None:
+        self._registry = registry
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._change_token: int | None = None
+        self._found: dict[Hashable, Any] = {}
+
+    def get(self, key: Hashable, read: Callable[[RegistryReader], T]) -> T:
+        """What `read` gives of the present state; `key` names the question, with all it depends on.
+
+        The token is asked for before reading: a value may be newer than its token, never older.
+        """
+        change_token = self._registry.change_token()
+        with self._lock:
+            if change_token != self._change_token:
+                self._change_token = change_token
+                self._found = {}
+            if key in self._found:
+                value: T = self._found[key]
+                return value
+        with self._registry.read() as reader:
+            value = read(reader)
+        with self._lock:
+            if self._change_token == change_token:
+                if len(self._found) >= self._limit:
+                    self._found = {}
+                self._found[key] = value
+        return value

@@ -1,0 +1,130 @@
+"""Whose token is it at this door: the question every compute component asks.
+
+Gather (verify the token, read what is recorded) → decide → shape the answer. Reads only; a refusal is an
+exception with its reason. The `decision_id` is a digest of what the decision was made of, so two answers with
+the same id were the same decision; nothing is written per request. An answer lives at most a minute (law 5).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Final
+
+from idmap.application.ports import RegistryReader
+from idmap.application.remembered import Remembered
+from idmap.application.verify_token import TokenVerifier
+from idmap.domain.accounts import Account
+from idmap.domain.claims import VerifiedClaims
+from idmap.domain.decision import Decision, Recorded, decide
+from idmap.domain.doors import Door
+from idmap.domain.errors import Refused
+from idmap.domain.identity import Identity
+from idmap.domain.reasons import Reason
+from idmap.domain.rules import RuleSet
+from idmap.domain.secrets import Secret
+
+ANSWER_LIFETIME_SECONDS: Final = 60
+"""Law 5: what we hand to machines lives at most 60 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The full record a door gets."""
+
+    account: Account
+    claims: VerifiedClaims
+    reason: Reason
+    decision_id: str
+    revision: int
+    expires_at: int
+    """When token or account end, whichever is first (seconds since the epoch)."""
+    valid_until: int
+    """When this answer must be asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is recorded about one identity, all of one state of the registry."""
+
+    recorded: Recorded
+    rules: RuleSet
+    revision: int
+    ban_counter: int
+    salt: bytes
+
+
+def resolve(
+    remembered: Remembered,
+    verifier: TokenVerifier,
+    token: Secret,
+    door: Door,
+    allowed_doors: Collection[str],
+    at: int,
+) -> Resolved:
+    """The account behind `token` at `door` and time `at`.
+
+    Raises Refused(DOOR_REFUSED) when the asking component may not speak for that door, TokenRefused when the
+    token fails, and Refused with the decision's first reason when the account may not be used.
+    """
+    if str(door) not in allowed_doors:
+        raise Refused(Reason.DOOR_REFUSED, f"{door} is not among the component's doors")
+    claims = verifier.verify(token, door, at)
+    facts = remembered.get(
+        ("facts", claims.identity), lambda reader: _gather(reader, claims.identity)
+    )
+    decision = decide(facts.recorded, facts.rules, at, door, claims)
+    found = decision_id(facts, decision, claims)
+    if not decision.allowed or decision.account is None:
+        others = ", ".join(decision.reasons[1:])
+        raise Refused(decision.reason, f"decision {found}" + (f"; also {others}" if others else ""))
+    expires_at = min(claims.expires_at, account_end(decision.account) or claims.expires_at)
+    return Resolved(
+        account=decision.account,
+        claims=claims,
+        reason=decision.reason,
+        decision_id=found,
+        revision=facts.revision,
+        expires_at=expires_at,
+        valid_until=min(expires_at, at + ANSWER_LIFETIME_SECONDS),
+    )
+
+
+def decision_id(facts: Facts, decision: Decision, claims: VerifiedClaims) -> str:
+    """SHA-256 over identity, door, rule version, revision, ban counter, the credential facts used and the outcome.
+
+    Salted by the realm: the id alone tells nobody who it was about. The ban counter stands in for the bans,
+    which do not raise the revision; the outcome covers what only time changes.
+    """
+    made_of = [
+        claims.identity.issuer,
+        claims.identity.subject,
+        str(claims.door),
+        facts.rules.version,
+        facts.revision,
+        facts.ban_counter,
+        list(decision.reasons),
+    ]
+    text = json.dumps(made_of, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    return hashlib.sha256(facts.salt + text).hexdigest()[:32]
+
+
+def _gather(reader: RegistryReader, identity: Identity) -> Facts:
+    return Facts(
+        recorded=reader.recorded(identity),
+        rules=reader.rules(),
+        revision=reader.revision(),
+        ban_counter=reader.ban_counter(),
+        salt=reader.salt(),
+    )
+
+
+def account_end(account: Account) -> int | None:
+    """The first second at which the account is no longer usable by its own dates; None without an end."""
+    ends = [day for day in (account.grace_until, account.expires_on) if day is not None]
+    if not ends:
+        return None
+    return int(datetime.combine(min(ends) + timedelta(days=1), time(), tzinfo=UTC).timestamp())

@@ -1,0 +1,1 @@
+"""The processes: serve (http), work, sign, agent, verify, and the command line."""

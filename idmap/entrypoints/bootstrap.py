@@ -1,0 +1,107 @@
+"""The one module that knows every adapter: settings in, working parts out.
+
+Everything is made here and nowhere else, so that a reader sees in one place what each process consists of:
+`serve` gets no key and no source secret, `work` no listening socket, the node parts no registry.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from idmap.adapters.indigo_iam.source import open_source
+from idmap.adapters.oidc.jwks import JwksCache
+from idmap.adapters.oidc.signatures import JoseSignatures
+from idmap.adapters.snapshot.sign_client import SocketSigner
+from idmap.adapters.snapshot.store import DirectorySnapshotStore
+from idmap.adapters.sql import SqlRegistry
+from idmap.application.ports import Clock, Registry, Source
+from idmap.application.publish import Publisher
+from idmap.application.remembered import Remembered
+from idmap.application.verify_token import TokenVerifier
+from idmap.domain.identity import Issuer
+from idmap.domain.issuers import IssuerProfile, find_profile
+from idmap.domain.provisioning import GuardLimits
+from idmap.domain.secrets import Secret
+from idmap.entrypoints.clock import system_clock
+from idmap.entrypoints.http.parts import ServeParts
+from idmap.entrypoints.settings import ServiceSettings, read_secret_file
+
+
+def open_registry(settings: ServiceSettings) -> Registry:
+    """The realm's registry. Raises Unavailable or IdmapError(SCHEMA_MISMATCH)."""
+    return SqlRegistry.open(settings.registry.url)
+
+
+def create_registry(settings: ServiceSettings) -> Registry:
+    """A new registry. Raises InvalidInput when there is one already."""
+    return SqlRegistry.create(settings.registry.url)
+
+
+def sources(settings: ServiceSettings, clock: Clock = system_clock) -> tuple[Source, ...]:
+    """Every configured source; their secrets are read now, nothing is asked yet."""
+    return tuple(
+        open_source(
+            name,
+            Issuer(source.issuer),
+            url=source.url,
+            client_id=source.client_id,
+            client_secret=read_secret_file(source.client_secret_file),
+            clock=clock,
+            strategy=source.strategy,
+            passes=source.passes,
+            timeout_seconds=source.timeout_seconds,
+        )
+        for name, source in sorted(settings.sources.items())
+    )
+
+
+def guard_limits(settings: ServiceSettings) -> GuardLimits:
+    """What one run may take away."""
+    guard = settings.guard
+    return GuardLimits(guard.max_percent, guard.floor, frozenset(guard.canaries))
+
+
+def issuer_keys(settings: ServiceSettings, clock: Clock = system_clock) -> JwksCache:
+    """The cache of issuers' keys; `serve` and `work` share its directory."""
+    return JwksCache(settings.issuer_keys.directory, clock)
+
+
+def serve_parts(settings: ServiceSettings, clock: Clock = system_clock) -> ServeParts:
+    """What the HTTP door is made of."""
+    registry = open_registry(settings)
+    remembered = Remembered(registry)
+
+    def find_issuer(text: str) -> IssuerProfile | None:
+        return find_profile(remembered.get("issuers", lambda reader: reader.issuers()), text)
+
+    return ServeParts(
+        registry=registry,
+        verifier=TokenVerifier(find_issuer, issuer_keys(settings, clock), JoseSignatures()),
+        store=DirectorySnapshotStore(settings.snapshot.directory),
+        clock=clock,
+        make_secret=make_secret,
+        realm=settings.realm,
+    )
+
+
+def publisher(
+    settings: ServiceSettings,
+    registry: Registry,
+    store: DirectorySnapshotStore,
+    clock: Clock = system_clock,
+) -> Publisher:
+    """What `work` publishes with; the signer is asked over its socket."""
+    return Publisher(
+        realm=settings.realm,
+        registry=registry,
+        store=store,
+        signer=SocketSigner(settings.sign.socket),
+        trusted_keys=issuer_keys(settings, clock).keys_of,
+        clock=clock,
+        lifetime_seconds=settings.snapshot.lifetime_seconds,
+    )
+
+
+def make_secret() -> Secret:
+    """256 bits from the system (the SecretMaker port)."""
+    return Secret(secrets.token_urlsafe(32))

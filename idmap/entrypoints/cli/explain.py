@@ -1,0 +1,102 @@
+"""`idmap explain`: why a person has, or has not, an account.
+
+The token goes to the service, over TLS, in the request's body; it is not printed, and not on a command line where other
+people's `ps` would show it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from idmap.domain.errors import InvalidInput
+from idmap.domain.reasons import Reason
+from idmap.entrypoints.cli.client import Site, on_site
+from idmap.entrypoints.cli.output import Answer
+
+
+def _explain(
+    site: Site,
+    *,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            allow_dash=True,
+            help="An access token; - reads standard input.",
+        ),
+    ] = None,
+    issuer: Annotated[
+        str | None, typer.Option("--issuer", help="With --subject: an identity.")
+    ] = None,
+    subject: Annotated[str | None, typer.Option("--subject")] = None,
+    account: Annotated[
+        str | None, typer.Option("--account", metavar="NAME", help="A username.")
+    ] = None,
+    door: Annotated[
+        str | None, typer.Option("--door", help="At this door, as in api or ssh:login.")
+    ] = None,
+) -> Answer:
+    """Tell why a person has, or has not, an account: every check and every rule, in order.
+
+    Give a token, an identity, or an account. Changes nothing.
+    """
+    if (issuer is None) != (subject is None):
+        raise InvalidInput(Reason.REQUEST_INVALID, "--issuer and --subject come together")
+    if sum(given is not None for given in (token_file, issuer, account)) != 1:
+        raise InvalidInput(
+            Reason.REQUEST_INVALID, "one of --token-file, --issuer with --subject, --account"
+        )
+    body: dict[str, Any] = {} if door is None else {"door": door}
+    if token_file is not None:
+        body["token"] = _read_token(token_file)
+    elif account is not None:
+        body["account"] = account
+    else:
+        body["identity"] = {"issuer": issuer, "subject": subject}
+    document = site.post("/v1/explain", body)
+    stories = [_story(explanation) for explanation in document["explanations"]]
+    return Answer(document, text="\n\n".join(stories) or "No identity is linked to this account.")
+
+
+explain = on_site(_explain)
+"""The command itself, for `idmap explain`."""
+
+
+def _read_token(file: Path) -> str:
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            Reason.REQUEST_INVALID, f"--token-file {file}: {type(error).__name__}"
+        ) from None
+    return text.strip()
+
+
+def _story(explanation: dict[str, Any]) -> str:
+    identity = explanation["identity"]
+    who = "nobody yet" if identity is None else f"{identity['subject']} @ {identity['issuer']}"
+    lines = [f"About   {who}"]
+    if explanation["door"]:
+        lines.append(f"Door    {explanation['door']}")
+    lines.append("Checks")
+    lines += [
+        _line(check["passed"], check["check"], check["shown"]) for check in explanation["checks"]
+    ]
+    lines.append(f"Rules   version {explanation['rules_version']}")
+    lines += [
+        _line(rule["matched"], rule["rule"], rule["condition"]) for rule in explanation["rules"]
+    ]
+    lines.append(f"Outcome {explanation['outcome']}: {explanation['sentence']}")
+    if explanation["would_help"]:
+        lines.append("What would help")
+        lines += [f"  · {step}" for step in explanation["would_help"]]
+    return "\n".join(lines)
+
+
+def _line(passed: bool, name: str, shown: str) -> str:
+    return f"  {'✓' if passed else '✗'} {name}: {shown}"

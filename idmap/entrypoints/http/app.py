@@ -1,0 +1,81 @@
+"""The HTTP application: every route with its entrance, every failure a problem.
+
+`ROUTERS` is the whole surface. A route is added to a router whose route class names its entrance; there is no other way
+in, and tests/entrypoints/http/route_doors.toml lists them all for a person to review.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+
+from idmap import __version__
+from idmap.application.remembered import Remembered
+from idmap.entrypoints.http import (
+    doors_routes,
+    health_routes,
+    machine_routes,
+    node_routes,
+    people_routes,
+    policy_routes,
+)
+from idmap.entrypoints.http.edge import Edge
+from idmap.entrypoints.http.metrics import ServeMetrics
+from idmap.entrypoints.http.parts import Running, ServeParts
+from idmap.entrypoints.http.problems import add_problem_handlers
+from idmap.entrypoints.http.stream import EventHub
+
+ROUTERS: Final = (
+    doors_routes.components,
+    doors_routes.people,
+    policy_routes.router,
+    people_routes.router,
+    machine_routes.router,
+    node_routes.nodes,
+    node_routes.anyone,
+    health_routes.router,
+)
+
+_DESCRIPTION: Final = (
+    "Maps federated identities to stable HPC accounts. Every refusal is an RFC 9457 problem with a `code`, "
+    "a `next_step` and a `correlation_id`; every change needs a reason, in the body or as `Idmap-Reason`."
+)
+
+
+def create_app(parts: ServeParts) -> FastAPI:
+    """The application over these parts. Start its lifespan to have the event stream running."""
+    hub = EventHub(
+        parts.store,
+        parts.registry,
+        poll_seconds=parts.poll_seconds,
+        max_streams=parts.max_streams,
+    )
+    metrics = ServeMetrics(parts.registry, parts.clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await hub.start()
+        try:
+            yield
+        finally:
+            await hub.stop()
+
+    app = FastAPI(
+        title="idmap",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.running = Running(parts, metrics, hub, Remembered(parts.registry))
+    for router in ROUTERS:
+        # Taken over as they are: an include would wrap each route once more on every request.
+        app.router.routes.extend(router.routes)
+    add_problem_handlers(app)
+    app.add_middleware(Edge, count=metrics.count_request)
+    return app

@@ -1,0 +1,180 @@
+"""Who stands at which entrance, and the one place where credentials are looked at.
+
+Every route belongs to one entrance, and each entrance takes one kind of credential (law 13): a token for the
+API, a token with the admin audience or an admin key, a component's credential, a node's credential. The check
+runs before anything of the request's body is read. A credential nobody knows is `not_accepted`; one that is
+known but belongs elsewhere is told so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Final
+
+from fastapi import Depends, Header, Request
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from idmap.application.administer import require_administrator
+from idmap.application.ports import Author, CredentialKind, MachineCredential
+from idmap.domain.claims import VerifiedClaims
+from idmap.domain.doors import ADMIN, API
+from idmap.domain.errors import InvalidInput, Refused, TokenRefused
+from idmap.domain.reasons import Reason
+from idmap.domain.secrets import Secret
+from idmap.entrypoints.http.parts import Running, ServeParts, running
+
+MAX_REASON: Final = 500
+_BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)", re.ASCII)
+"""RFC 6750 §2.1."""
+
+
+class Entrance(StrEnum):
+    """Where a route is reached, and with what."""
+
+    OPEN = "open"
+    API = "api"
+    ADMIN = "admin"
+    COMPONENT = "component"
+    NODE = "node"
+
+
+_KINDS: Final = {
+    Entrance.ADMIN: CredentialKind.ADMIN_KEY,
+    Entrance.COMPONENT: CredentialKind.COMPONENT,
+    Entrance.NODE: CredentialKind.NODE,
+}
+_TOKEN_DOORS: Final = {Entrance.API: API, Entrance.ADMIN: ADMIN}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who proved who they are at an entrance."""
+
+    entrance: Entrance
+    name: str
+    """As the record of changes writes it."""
+    claims: VerifiedClaims | None = None
+    credential: MachineCredential | None = None
+
+    def sees_detail(self, reason: Reason) -> bool:
+        """Administrators and components see private details; others only what concerns their own request."""
+        trusted = self.entrance in (Entrance.ADMIN, Entrance.COMPONENT)
+        return trusted or reason is Reason.REQUEST_INVALID
+
+
+class _EntranceRoute(APIRoute):
+    entrance: ClassVar[Entrance]
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def enter(request: Request) -> Response:
+            headers = request.headers.getlist("authorization")
+            request.state.caller = await run_in_threadpool(
+                authenticate, running(request), self.entrance, headers
+            )
+            return await handle(request)
+
+        return enter
+
+
+class OpenRoute(APIRoute):
+    """No credential is asked for, and none is looked at."""
+
+    entrance: ClassVar[Entrance] = Entrance.OPEN
+
+
+class ApiRoute(_EntranceRoute):
+    """A person's token with an audience of the API."""
+
+    entrance = Entrance.API
+
+
+class AdminRoute(_EntranceRoute):
+    """An admin key, or an administrator's fresh token with an audience of the admin door."""
+
+    entrance = Entrance.ADMIN
+
+
+class ComponentRoute(_EntranceRoute):
+    """A component's own credential."""
+
+    entrance = Entrance.COMPONENT
+
+
+class NodeRoute(_EntranceRoute):
+    """An enrolled node's credential."""
+
+    entrance = Entrance.NODE
+
+
+def authenticate(run: Running, entrance: Entrance, headers: list[str]) -> Caller:
+    """The caller behind the Authorization headers. Raises Refused and TokenRefused."""
+    if not headers:
+        raise Refused(Reason.CREDENTIAL_MISSING)
+    match = _BEARER.fullmatch(headers[0])
+    if len(headers) != 1 or match is None:
+        raise TokenRefused(Reason.CREDENTIAL_REFUSED, "not one bearer credential")
+    secret = Secret(match[1])
+    if "." in match[1]:
+        return _person(run.parts, entrance, secret)
+    return _machine(run, entrance, secret)
+
+
+def _machine(run: Running, entrance: Entrance, secret: Secret) -> Caller:
+    digest = secret.sha256()
+    found = run.remembered.get(("credential", digest), lambda r: r.find_credential(digest))
+    if found is None or found.revoked:
+        known = "unknown" if found is None else f"{found.kind} {found.name!r} is revoked"
+        raise TokenRefused(Reason.CREDENTIAL_REFUSED, known)
+    if _KINDS.get(entrance) is not found.kind:
+        raise Refused(Reason.CREDENTIAL_REFUSED, f"{found.kind} {found.name!r} at {entrance}")
+    kind = {CredentialKind.ADMIN_KEY: "admin-key"}.get(found.kind, str(found.kind))
+    return Caller(entrance, f"{kind}:{found.name}", credential=found)
+
+
+def _person(parts: ServeParts, entrance: Entrance, token: Secret) -> Caller:
+    door = _TOKEN_DOORS.get(entrance)
+    if door is None:
+        raise TokenRefused(Reason.CREDENTIAL_REFUSED, f"a token where {entrance} is asked for")
+    at = parts.clock()
+    claims = parts.verifier.verify(token, door, at)
+    if entrance is Entrance.ADMIN:
+        with parts.registry.read() as reader:
+            require_administrator(reader.recorded(claims.identity), reader.rules(), at)
+    return Caller(entrance, f"identity:{claims.identity}", claims=claims)
+
+
+async def _caller(request: Request) -> Caller:
+    caller = request.state.caller
+    assert isinstance(caller, Caller)  # noqa: S101  # set by the route class
+    return caller
+
+
+CallerAt = Annotated[Caller, Depends(_caller)]
+"""For routes: who is asking."""
+
+ReasonHeader = Annotated[
+    str | None,
+    Header(alias="Idmap-Reason", description="Why the change is made; UTF-8, for the record."),
+]
+
+
+def author_of(caller: Caller, header: str | None, body: str | None = None) -> Author:
+    """The author of a change. Raises InvalidInput(REQUEST_INVALID) when no usable reason was given (law 12)."""
+    reason = body if body is not None else header
+    if reason is not None and body is None:
+        # HTTP hands header bytes over as Latin-1; ours are UTF-8.
+        reason = reason.encode("latin-1", "replace").decode("utf-8", "replace")
+    reason = (reason or "").strip()
+    if not reason or len(reason) > MAX_REASON or not reason.isprintable():
+        raise InvalidInput(
+            Reason.REQUEST_INVALID,
+            f"reason: say why in 1 to {MAX_REASON} characters (body member or Idmap-Reason)",
+        )
+    return Author(caller.name, reason)

@@ -1,0 +1,40 @@
+"""Whether the service lives, may be sent requests, and how it fares. Numbers only, for anybody."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import JSONResponse, Response
+
+from idmap.entrypoints.http.callers import OpenRoute
+from idmap.entrypoints.http.parts import Parts, running
+
+router = APIRouter(route_class=OpenRoute, tags=["health"])
+
+
+@router.get("/healthz", summary="Alive")
+async def healthz() -> dict[str, str]:
+    """Answers as long as the process does; asks nobody else."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", summary="Ready for requests")
+def readyz(parts: Parts) -> Response:
+    """200 once the registry answers, else 503; `snapshot` says whether one was published."""
+    try:
+        with parts.registry.read() as reader:
+            revision = reader.revision()
+    except Exception:  # whatever a registry raises, it is not ready
+        return JSONResponse({"status": "registry unavailable"}, status_code=503)
+    published = parts.store.read_document("manifest") is not None
+    return JSONResponse(
+        {"status": "ready", "revision": revision, "snapshot": "published" if published else "none"}
+    )
+
+
+@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+def metrics(request: Request) -> Response:
+    """Counts and gauges; no name of a person or a machine."""
+    run = running(request)
+    run.metrics.streams.set(run.hub.open_streams)
+    return Response(run.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

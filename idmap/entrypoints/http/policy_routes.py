@@ -1,0 +1,172 @@
+"""The admin door on policy: issuers, rules and ranges.
+
+A document is taken whole or refused whole, naming the member to mend. Rules are versioned: `ETag` and
+`If-Match` carry the version, so nobody overwrites what they have not read.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Query
+from starlette.responses import JSONResponse, Response
+
+from idmap.application.administer import add_range, remove_issuer, save_issuer
+from idmap.application.compare_rules import compare_rules
+from idmap.domain.decision import decide
+from idmap.domain.errors import InvalidInput, NotFound
+from idmap.domain.identity import Issuer
+from idmap.domain.issuer_document import parse_profile, profile_document
+from idmap.domain.reasons import Reason
+from idmap.domain.rules import parse_rules
+from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
+from idmap.entrypoints.http.documents import (
+    RangeRequest,
+    RulesTestRequest,
+    identity_document,
+    range_document,
+)
+from idmap.entrypoints.http.parts import Parts
+
+router = APIRouter(route_class=AdminRoute, tags=["policy"])
+
+Document = Annotated[dict[str, Any], Body()]
+
+
+@router.get("/v1/issuers", summary="Trusted issuers")
+def list_issuers(parts: Parts) -> dict[str, Any]:
+    """Every profile. Two issuers whose strings differ by a slash are two issuers."""
+    with parts.registry.read() as reader:
+        return {"issuers": [profile_document(profile) for profile in reader.issuers()]}
+
+
+@router.put("/v1/issuers", summary="Trust an issuer, or change its profile")
+def put_issuer(
+    body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
+) -> dict[str, Any]:
+    """The body is the profile; a member `reason` may ride along. Replaces the profile of exactly that issuer string."""
+    document, given = _without_reason(body)
+    author = author_of(caller, reason, given)
+    profile = parse_profile(document)
+    save_issuer(parts.registry, author, profile)
+    return profile_document(profile)
+
+
+@router.delete("/v1/issuers", summary="Stop trusting an issuer")
+def delete_issuer(
+    caller: CallerAt,
+    parts: Parts,
+    issuer: Annotated[str, Query(description="The exact string.")],
+    reason: ReasonHeader = None,
+) -> dict[str, Any]:
+    """Its tokens open nothing any more; accounts stay."""
+    remove_issuer(parts.registry, author_of(caller, reason), Issuer(issuer))
+    return {"removed": issuer}
+
+
+@router.get("/v1/rules", summary="The newest rules")
+def show_rules(parts: Parts) -> Response:
+    """The document as saved; `ETag` is its version. Version 0 has no rules: nobody gets an account."""
+    with parts.registry.read() as reader:
+        version, document = reader.rules_document() or (0, None)
+    return _rules_answer(version, document)
+
+
+@router.get("/v1/rules/versions/{version}", summary="One version of the rules")
+def show_rules_version(version: int, parts: Parts) -> Response:
+    """Every version is kept."""
+    with parts.registry.read() as reader:
+        found = reader.rules_document(version)
+    if found is None:
+        raise NotFound(f"rules version {version}")
+    return _rules_answer(*found)
+
+
+@router.put("/v1/rules", summary="Save a new version of the rules")
+def put_rules(
+    body: Document,
+    caller: CallerAt,
+    parts: Parts,
+    reason: ReasonHeader = None,
+    if_match: Annotated[
+        str | None,
+        Header(description='The version this one follows, as in `"3"`; 412 if it is not.'),
+    ] = None,
+) -> Response:
+    """The body is the document; a member `reason` may ride along."""
+    document, given = _without_reason(body)
+    author = author_of(caller, reason, given)
+    expected = _version(if_match)
+    with parts.registry.write(author) as writer:
+        rules = writer.save_rules(document, expect_version=expected)
+    return _rules_answer(rules.version, document)
+
+
+@router.post("/v1/rules/test", summary="What would change?")
+def try_rules(body: RulesTestRequest, parts: Parts) -> dict[str, Any]:
+    """Decides for one identity, or counts who gains and who loses among everybody on record. Saves nothing."""
+    at = parts.clock()
+    with parts.registry.read() as reader:
+        saved = reader.rules()
+        rules = saved if body.document is None else parse_rules(body.document, saved.version + 1)
+        if body.identity is not None:
+            decision = decide(reader.recorded(body.identity.identity()), rules, at)
+            return {
+                "allowed": decision.allowed,
+                "reason": str(decision.reason),
+                "rules": [
+                    {"rule": c.rule_id, "condition": c.condition, "matched": c.matched}
+                    for c in decision.considered
+                ],
+            }
+    found = compare_rules(parts.registry, rules, at)
+    return {
+        "against_version": saved.version,
+        "people": found.people,
+        "entitled": found.entitled,
+        "gains": found.gains,
+        "loses": found.loses,
+        "moves": found.moves,
+        "gaining": [identity_document(identity) for identity in found.gaining],
+        "losing": [identity_document(identity) for identity in found.losing],
+    }
+
+
+@router.get("/v1/ranges", summary="Number ranges")
+def list_ranges(parts: Parts) -> dict[str, Any]:
+    """Every range and how far it is used."""
+    with parts.registry.read() as reader:
+        return {"ranges": [range_document(status) for status in reader.ranges()]}
+
+
+@router.post("/v1/ranges", summary="Add a range", status_code=201)
+def post_range(
+    body: RangeRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
+) -> dict[str, Any]:
+    """Ranges are never changed or removed: their numbers are in use for good."""
+    author = author_of(caller, reason, body.reason)
+    warnings = add_range(parts.registry, author, body.range(), acknowledge=body.acknowledge)
+    return {"name": body.name, "first": body.first, "last": body.last, "warnings": list(warnings)}
+
+
+def _without_reason(body: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    given = body.get("reason")
+    if given is not None and not isinstance(given, str):
+        raise InvalidInput(Reason.REQUEST_INVALID, "reason: a string is needed")
+    return {name: value for name, value in body.items() if name != "reason"}, given
+
+
+def _version(if_match: str | None) -> int | None:
+    if if_match is None:
+        return None
+    match = re.fullmatch(r'"?(\d{1,9})"?', if_match, re.ASCII)
+    if match is None:
+        raise InvalidInput(Reason.REQUEST_INVALID, 'If-Match: a version such as "3"')
+    return int(match[1])
+
+
+def _rules_answer(version: int, document: Any) -> Response:
+    return JSONResponse(
+        {"version": version, "document": document}, headers={"ETag": f'"{version}"'}
+    )

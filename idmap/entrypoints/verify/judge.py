@@ -1,0 +1,87 @@
+"""Whose token is it, at this node's door? The verifier's one answer.
+
+Checks the token with what `trust.db` holds, at the node's effective time, for the audience of this node class alone,
+and looks the identity's digest up; pam_idmap compares the answer with the system's own. It does not decide
+whether the account may log in: the account phase does, for every kind of credential (law 3). It asks nobody
+else (law 7).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from idmap.application.ports import Clock
+from idmap.application.verify_token import TokenVerifier
+from idmap.domain.doors import Door
+from idmap.domain.errors import IdmapError, TokenRefused
+from idmap.domain.identity import Identity
+from idmap.domain.reasons import Reason
+from idmap.entrypoints.verify.protocol import VerifyReply, VerifyRequest, new_correlation_id
+
+_log = structlog.get_logger(__name__)
+
+
+class KnownAccounts(Protocol):
+    """The part of trust.db that knows people."""
+
+    def find_account(self, identity: Identity) -> tuple[int, str] | None:
+        """(uid number, username) of the identity's account, or None."""
+        ...
+
+
+class Judge:
+    """Answers `idmap-verify`'s requests."""
+
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        accounts: KnownAccounts,
+        door: Door,
+        clock: Clock,
+        new_reference: Callable[[], str] = new_correlation_id,
+    ) -> None:
+        self._verifier = verifier
+        self._accounts = accounts
+        self._door = door
+        self._clock = clock
+        self._new_reference = new_reference
+
+    def answer(self, request: VerifyRequest) -> VerifyReply:
+        """The account the token belongs to, or a refusal; every answer leaves one line in the log."""
+        reference = self._new_reference()
+        log = _log.bind(
+            ref=reference, username=request.username, rhost=request.rhost, service=request.service
+        )
+        try:
+            claims = self._verifier.verify(request.secret, self._door, self._clock())
+            found = self._accounts.find_account(claims.identity)
+        except TokenRefused as refused:
+            log.warning("token_refused", reason=str(refused.reason), detail=refused.detail)
+            return VerifyReply.refuse(
+                refused.reason, proved=refused.proved, correlation_id=reference
+            )
+        except IdmapError as error:
+            log.warning("token_refused", reason=str(error.reason), detail=error.detail)
+            return VerifyReply.refuse(error.reason, correlation_id=reference)
+        if found is None:
+            log.warning("token_refused", reason=str(Reason.IDENTITY_UNKNOWN))
+            return VerifyReply.refuse(
+                Reason.IDENTITY_UNKNOWN, proved=True, correlation_id=reference
+            )
+        uid_number, username = found
+        if username != request.username:
+            log.warning("token_refused", reason=str(Reason.IDENTITY_MISMATCH), account=username)
+            return VerifyReply.refuse(
+                Reason.IDENTITY_MISMATCH, proved=True, correlation_id=reference
+            )
+        log.info("token_accepted", account=username, token_id=_shown(claims.token_id))
+        return VerifyReply.accept(username, uid_number, reference)
+
+
+def _shown(token_id: str | None) -> str | None:
+    """A digest of the token's id: enough to recognise it in two logs, nothing to replay."""
+    return None if token_id is None else hashlib.sha256(token_id.encode()).hexdigest()[:16]

@@ -1,0 +1,71 @@
+"""`idmap-verify`: started by systemd or by hand as its own user, answers until it is told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from idmap.adapters.node_files.bans_header import read_bans
+from idmap.adapters.node_files.trust_db import TrustDb
+from idmap.adapters.oidc.signatures import JoseSignatures
+from idmap.application.ports import Clock
+from idmap.application.verify_token import TokenVerifier
+from idmap.domain.doors import ssh_door
+from idmap.domain.errors import IdmapError
+from idmap.entrypoints.cli.failures import explained
+from idmap.entrypoints.clock import system_clock
+from idmap.entrypoints.logs import configure_logs
+from idmap.entrypoints.settings import AGENT_FILE, load_agent_settings
+from idmap.entrypoints.verify.judge import Judge
+from idmap.entrypoints.verify.server import VerifyServer, open_listener, run
+
+_log = structlog.get_logger("idmap.verify")
+
+
+def verify_command(
+    config: Annotated[
+        Path, typer.Option("--config", help="The node's settings.", dir_okay=False)
+    ] = AGENT_FILE,
+) -> None:
+    """Check access tokens for pam_idmap on this node.
+
+    Listens on a local socket for root alone, checks each token with the keys in trust.db for the audience of this
+    node class, and says whose account it is. Runs as its own user, asks nobody on the network.
+    """
+    configure_logs(process="verify")
+    with explained("idmap-verify"):
+        settings = load_agent_settings(config)
+        trust = TrustDb(settings.files.directory / "trust.db")
+        judge = Judge(
+            TokenVerifier(trust.find_issuer, trust, JoseSignatures()),
+            trust,
+            ssh_door(settings.node_class),
+            node_clock(settings.files.directory / "bans.db"),
+        )
+        server = VerifyServer(open_listener(settings.verify.socket), judge.answer)
+        _log.info("verifier_started", door=str(ssh_door(settings.node_class)))
+        run(server)
+
+
+def node_clock(bans: Path, clock: Clock = system_clock) -> Clock:
+    """The node's effective time: never less than the newest signed time seen (a slow clock revives nothing).
+
+    An unreadable ban list leaves the clock alone: the account phase refuses everybody then.
+    """
+
+    def now() -> int:
+        try:
+            header = read_bans(bans)
+        except IdmapError:
+            header = None
+        return clock() if header is None else max(clock(), header.signed_time)
+
+    return now
+
+
+def main() -> None:
+    """The command `idmap-verify`."""
+    typer.run(verify_command)

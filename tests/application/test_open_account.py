@@ -1,0 +1,99 @@
+"""A newcomer's request against the nightly run: the same plan for one person."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idmap.application.open_account import open_own_account
+from idmap.application.ports import Author
+from idmap.domain.claims import VerifiedClaims
+from idmap.domain.doors import API
+from idmap.domain.errors import Refused
+from idmap.domain.groups import Group
+from idmap.domain.identity import Identity, Issuer, Subject
+from idmap.domain.numbers import NumberRange, RangePurpose
+from idmap.domain.provisioning import plan_changes
+from idmap.domain.reasons import Reason
+from idmap.entrypoints.http.documents import account_document
+from tests.fakes.registry import FakeRegistry
+from tests.support.tokens import ISSUER, NOW, profile
+
+PATHS = ("hpc", "hpc/gpu", "hpc/long", "elsewhere")
+USERS = {"range": "people", "primary_group": "hpc", "shell": "/bin/bash", "home": "/h/{username}"}
+RULES = {
+    "format": 1,
+    "classes": {"users": USERS},
+    "rules": [
+        {
+            "id": rule,
+            "issuer": ISSUER,
+            "group": group,
+            "class": "users",
+            "secondary_groups": ["hpc/gpu", "hpc/long"],
+        }
+        for rule, group in (("members", "hpc"), ("guests", "hpc/long"))
+    ],
+}
+
+
+def _registry(*, record: bool = True) -> FakeRegistry:
+    registry = FakeRegistry(lambda: NOW)
+    with registry.write(Author("test", "set up")) as writer:
+        writer.save_issuer(profile(record_groups_from_tokens=record))
+        writer.add_range(NumberRange("people", RangePurpose.PEOPLE, 200000, 200999))
+        writer.add_range(NumberRange("groups", RangePurpose.GROUPS, 300000, 300999))
+        writer.save_rules(RULES, expect_version=None)
+    return registry
+
+
+def _claims(groups: set[str], name: str | None, subject: str = "s") -> VerifiedClaims:
+    issuer = Issuer(ISSUER)
+    return VerifiedClaims(
+        identity=Identity(issuer, Subject(subject)),
+        door=API,
+        expires_at=NOW + 60,
+        issued_at=NOW,
+        token_id=None,
+        client_id=None,
+        groups=frozenset(Group(issuer, path) for path in groups),
+        preferred_username=name,
+    )
+
+
+@given(groups=st.sets(st.sampled_from(PATHS)), name=st.none() | st.text(max_size=40))
+def test_the_nightly_run_finds_nothing_left_to_do(groups: set[str], name: str | None) -> None:
+    """Whoever is let in here is exactly as the rules would have it; whoever is not leaves no trace."""
+    registry = _registry()
+    if not groups & {"hpc", "hpc/long"}:
+        with pytest.raises(Refused) as refused:
+            open_own_account(registry, _claims(groups, name), NOW)
+        assert refused.value.reason is Reason.NO_RULE_MATCHES
+        with registry.read() as reader:
+            assert not list(reader.people())
+        return
+    opened = open_own_account(registry, _claims(groups, name), NOW)
+    assert opened.created
+    with registry.read() as reader:
+        plan = plan_changes(reader.people(), reader.rules(), reader.posix_groups(), NOW)
+        assert set(plan.counts()) <= {"open_group"}
+    again = open_own_account(registry, _claims(groups, name), NOW)
+    assert (again.account, again.created) == (opened.account, False)
+
+
+def test_only_the_groups_this_person_needs_get_a_gid() -> None:
+    """The others wait for the nightly run."""
+    registry = _registry()
+    opened = open_own_account(registry, _claims({"hpc", "hpc/gpu"}, "alice"), NOW)
+    with registry.read() as reader:
+        assert {group.path for group in reader.posix_groups()} == {"hpc", "hpc/gpu"}
+    names = [group["name"] for group in account_document(opened.account)["groups"]]
+    assert names == ["hpc", "hpc_gpu"]
+
+
+def test_what_a_token_claims_gives_nothing_unless_it_may_be_recorded() -> None:
+    """Law 3."""
+    with pytest.raises(Refused) as refused:
+        open_own_account(_registry(record=False), _claims({"hpc"}, "alice"), NOW)
+    assert refused.value.reason is Reason.NO_RULE_MATCHES
