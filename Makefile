@@ -1,0 +1,54 @@
+# What one types here. `make` alone lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+# Private namespaces need root; everything else does not mind it.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH)
+PYTEST := $(AS_ROOT) $(PYTHON) -m pytest
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Debian packages, .venv, the C part, the test provider; only what is missing
+	@tools/setup
+
+.PHONY: check
+check: setup ## layout, lint, types, architecture
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m mypy
+	@MYPYPATH=deploy/demo/site:deploy/demo/iam $(PYTHON) -m mypy --explicit-package-bases \
+	  deploy/demo/site/demo_site tests/e2e tools
+	@.venv/bin/lint-imports --no-cache
+	@clang-format --dry-run -Werror pam_module/*.[ch] tests/c/*.[ch]
+	@$(PYTHON) tools/docs.py --check
+	@! grep -rnE 'StrictHostKeyChecking[= ]+no' --include='*' --exclude-dir=.git --exclude-dir=.venv \
+	  --exclude-dir=node_modules --exclude=Makefile . || { echo "host keys are always checked"; exit 1; }
+
+.PHONY: test
+test: check ## everything that CI runs
+	@$(PYTEST) -q tests
+
+.PHONY: demo
+demo: setup ## from an IAM group to an ssh login, every claim checked; leaves nothing behind
+	@$(AS_ROOT) $(PYTHON) -m demo_site.story
+
+.PHONY: up
+up: setup ## the same site, kept running to play with
+	@$(AS_ROOT) $(PYTHON) -m demo_site.standing up
+
+.PHONY: down
+down: ## end it
+	@$(AS_ROOT) $(PYTHON) -m demo_site.standing down
+
+.PHONY: docs
+docs: setup ## write the documents that are made from code
+	@$(PYTHON) tools/docs.py
+
+.PHONY: clean
+clean: ## remove what was built and installed in this checkout
+	@rm -rf build dist .venv .run tests/e2e/oidc_provider/node_modules
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

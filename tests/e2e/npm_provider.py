@@ -1,0 +1,127 @@
+"""The npm package `oidc-provider` as an issuer nobody here wrote (see oidc_provider/server.mjs).
+
+`running_oidc_provider()` starts it on this machine's loopback, or, given a private host, on that
+host's. The issuer makes its keys at start; tokens are minted and signed by the package itself.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo_site import PrivateHost, PrivateHostError
+from demo_site.loopback_http import request
+
+SERVER = Path(__file__).parent / "oidc_provider" / "server.mjs"
+PORT_INSIDE = 4480
+START_SECONDS = 30.0
+
+Post = Callable[[str, str], str]
+
+
+@dataclass(frozen=True)
+class RunningProvider:
+    """A running issuer. `post` is how its loopback is reached: URL and JSON in, JSON out."""
+
+    issuer: str
+    post: Post
+
+    def mint(
+        self,
+        *,
+        sub: str,
+        audience: str,
+        scope: str = "ssh",
+        groups: Sequence[str] = (),
+        seconds: int = 600,
+    ) -> str:
+        """An access token (JWT, RS256) of the person `sub` for `audience`."""
+        wanted = {
+            "sub": sub,
+            "aud": audience,
+            "scope": scope,
+            "groups": list(groups),
+            "seconds": seconds,
+        }
+        answer = json.loads(self.post(f"{self.issuer}/mint", json.dumps(wanted)))
+        token: str = answer["access_token"]
+        return token
+
+
+def node() -> str:
+    """The real path of Node.js; PrivateHostError says how to get it."""
+    found = shutil.which("node")
+    if found is None or not (SERVER.parent / "node_modules" / "oidc-provider").is_dir():
+        raise PrivateHostError("Node.js or oidc-provider is not installed; run: make setup")
+    return str(Path(found).resolve())
+
+
+def node_directory() -> Path:
+    """What a private host must expose so that its users can run Node.js."""
+    return Path(node()).parent.parent
+
+
+def _post_here(url: str, body: str) -> str:
+    asked = urllib.request.Request(url, body.encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+@contextmanager
+def running_oidc_provider(host: PrivateHost | None = None) -> Iterator[RunningProvider]:
+    """Runs the provider while the block runs."""
+    if host is not None:
+        with _inside(host) as running:
+            yield running
+        return
+    process = subprocess.Popen(
+        [node(), str(SERVER), "0", "until-eof"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            raise PrivateHostError(f"{SERVER.name} did not start")
+        yield RunningProvider(json.loads(line)["issuer"], _post_here)
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+        process.stdout.close()
+
+
+@contextmanager
+def _inside(host: PrivateHost) -> Iterator[RunningProvider]:
+    argv = [node(), str(SERVER), str(PORT_INSIDE)]
+    service = host.start("oidc-provider", argv, user="nobody")
+
+    def issuer() -> str:
+        for line in service.output().splitlines():
+            if line.startswith('{"issuer"'):
+                found: str = json.loads(line)["issuer"]
+                return found
+        return ""
+
+    def post(url: str, body: str) -> str:
+        return request(host, "POST", url, body=json.loads(body)).text
+
+    try:
+        found = host.wait_for(issuer, START_SECONDS, "oidc-provider", service)
+        yield RunningProvider(found, post)
+    finally:
+        service.stop()

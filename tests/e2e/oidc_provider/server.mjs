@@ -1,0 +1,94 @@
+// The npm package `oidc-provider` as an issuer of access tokens, for end-to-end tests.
+//
+//   node server.mjs [PORT [until-eof]]    prints one line of JSON {"issuer": …} when it is ready
+//
+// Nobody in this project wrote the part that counts: discovery, /jwks and the minting and signing of
+// tokens are the package's own. What this file adds is a person without a browser: POST /mint makes a
+// grant as a consent screen would, and then asks the package for that grant's access token (a JWT with
+// the audience of the requested resource, RFC 8707). Keys are made at start and die with the process.
+// It listens on loopback only. With `until-eof` it stops when its standard input closes.
+
+import { generateKeyPairSync, randomUUID } from "node:crypto";
+import { createServer } from "node:http";
+import { Provider } from "oidc-provider";
+
+const PORT = Number(process.argv[2] ?? 0);
+const CLIENT = "idmap-test-portal";
+const LIFETIME = 600; // seconds
+
+const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+const signingKey = { ...privateKey.export({ format: "jwk" }), kid: randomUUID(), alg: "RS256", use: "sig" };
+
+// subject → groups, as told by the latest POST /mint for that subject
+const groupsOf = new Map();
+
+const configuration = {
+  jwks: { keys: [signingKey] },
+  cookies: { keys: [randomUUID()] },
+  clients: [
+    {
+      client_id: CLIENT,
+      client_secret: randomUUID(),
+      redirect_uris: ["http://127.0.0.1/callback"],
+      response_types: ["code"],
+      grant_types: ["authorization_code"],
+    },
+  ],
+  ttl: { AccessToken: (_context, token) => token.resourceServer?.accessTokenTTL ?? LIFETIME, Grant: LIFETIME },
+  scopes: ["openid", "ssh", "offline_access"],
+  findAccount: (_context, subject) => ({ accountId: subject, claims: () => ({ sub: subject }) }),
+  extraTokenClaims: (_context, token) => ({ groups: groupsOf.get(token.accountId) ?? [] }),
+  features: {
+    devInteractions: { enabled: false },
+    resourceIndicators: { enabled: true, getResourceServerInfo: (_context, audience) => resource(audience) },
+  },
+};
+
+function resource(audience, seconds = LIFETIME) {
+  return {
+    scope: "ssh",
+    audience,
+    accessTokenTTL: seconds,
+    accessTokenFormat: "jwt",
+    jwt: { sign: { alg: "RS256" } },
+  };
+}
+
+async function mint(provider, { sub, aud, scope = "ssh", groups = [], seconds = LIFETIME }) {
+  if (typeof sub !== "string" || typeof aud !== "string") throw new TypeError("sub and aud are strings");
+  groupsOf.set(sub, groups);
+  const client = await provider.Client.find(CLIENT);
+  const grant = new provider.Grant({ accountId: sub, clientId: CLIENT });
+  grant.addResourceScope(aud, scope);
+  const grantId = await grant.save();
+  const token = new provider.AccessToken({ accountId: sub, client, grantId, gty: "authorization_code", scope });
+  token.resourceServer = new provider.ResourceServer(aud, resource(aud, seconds));
+  return token.save();
+}
+
+async function body(request) {
+  const parts = [];
+  for await (const part of request) parts.push(part);
+  return JSON.parse(Buffer.concat(parts).toString());
+}
+
+function answer(response, status, value) {
+  response.writeHead(status, { "content-type": "application/json" });
+  response.end(JSON.stringify(value));
+}
+
+const server = createServer();
+server.listen(PORT, "127.0.0.1", () => {
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const provider = new Provider(issuer, configuration);
+  const callback = provider.callback();
+  server.on("request", (request, response) => {
+    if (request.method !== "POST" || request.url !== "/mint") return callback(request, response);
+    body(request)
+      .then((wanted) => mint(provider, wanted))
+      .then((token) => answer(response, 200, { access_token: token }))
+      .catch((error) => answer(response, 400, { error: String(error) }));
+  });
+  process.stdout.write(`${JSON.stringify({ issuer })}\n`);
+});
+if (process.argv[3] === "until-eof") process.stdin.resume().on("end", () => process.exit(0));

@@ -1,0 +1,252 @@
+"""Writes the documents that are made from code, or with `--check` tells which of them are stale.
+
+docs/error-codes.md from `idmap.domain.reasons`, docs/settings.md from `idmap.entrypoints.settings`, docs/cli.md
+from the commands' own `--help`, pam_module/reserved.h from `idmap.domain.names`.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+
+from idmap.domain import reasons as reasons_module
+from idmap.domain.names import REFUSED_ON_NODES
+from idmap.domain.reasons import REASONS, Reason
+from idmap.entrypoints import settings as settings_module
+from idmap.entrypoints.settings import AgentSettings, ServiceSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+_MADE = "made by `make docs`; edit the code instead"
+
+
+def error_codes() -> str:
+    """One row per reason code, in the order of the source, grouped by its comments."""
+    lines = [
+        "# Error codes",
+        "",
+        f"<!-- {_MADE} -->",
+        "",
+        "The same code stands in the log, the API (`code` of a problem document), the CLI and the PAM message.",
+        "Before a credential is proved, the outside sees only `not_accepted` and a reference; the log has the rest.",
+    ]
+    for heading, members in _grouped_reasons():
+        lines += ["", f"## {heading}", "", "| Code | Means | Next step |", "|---|---|---|"]
+        for reason in members:
+            text = REASONS[reason]
+            lines.append(f"| `{reason}` | {text.sentence} | {text.next_step} |")
+    return "\n".join(lines) + "\n"
+
+
+def _grouped_reasons() -> Iterator[tuple[str, list[Reason]]]:
+    source = (
+        inspect.getsource(reasons_module)
+        .split("class Reason(StrEnum)", 1)[1]
+        .split("@dataclass", 1)[0]
+    )
+    heading = "General"
+    members: list[Reason] = []
+    for line in map(str.strip, source.splitlines()):
+        if line.startswith("# "):
+            if members:
+                yield heading, members
+            heading, members = line[2:].capitalize(), []
+        elif " = " in line:
+            members.append(Reason(ast.literal_eval(line.split(" = ", 1)[1])))
+    yield heading, members
+
+
+def settings() -> str:
+    """One table per section of the two files."""
+    lines = [
+        "# Settings",
+        "",
+        f"<!-- {_MADE} -->",
+        "",
+        "Two TOML files. Unknown keys stop start-up. Secrets stand in files of their own with mode 0600, never here.",
+        "`IDMAP_<SECTION>__<KEY>` in the environment overrides one value.",
+    ]
+    for file, model in (
+        ("/etc/idmap/idmap.toml", ServiceSettings),
+        ("/etc/idmap/agent.toml", AgentSettings),
+    ):
+        lines += ["", f"## {file}", ""]
+        lines += _section(model, "")
+    return "\n".join(lines) + "\n"
+
+
+def _section(model: type[BaseModel], prefix: str) -> list[str]:
+    notes = _attribute_docs(model)
+    own = ["| Key | Type | Default | Note |", "|---|---|---|---|"]
+    below: list[str] = []
+    for name, field in model.model_fields.items():
+        nested = _nested(field.annotation)
+        if nested is not None:
+            table, path = nested
+            heading = f"{prefix}{name}{path}"
+            doc = (table.__doc__ or "").strip().splitlines()[0]
+            below += ["", f"### [{heading}]", "", doc, "", *_section(table, f"{heading}.")]
+            continue
+        default = "required" if field.is_required() else f"`{_toml(field.default)}`"
+        own.append(
+            f"| `{name}` | {_type_name(field.annotation)} | {default} | {notes.get(name, '')} |"
+        )
+    return (own if len(own) > 2 else []) + below
+
+
+def _attribute_docs(model: type[BaseModel]) -> dict[str, str]:
+    """The string literal under each field."""
+    tree = ast.parse(inspect.getsource(settings_module))
+    body = next(
+        n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == model.__name__
+    )
+    notes: dict[str, str] = {}
+    for field, literal in itertools.pairwise(body):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(literal, ast.Expr)
+            and isinstance(literal.value, ast.Constant)
+            and isinstance(literal.value.value, str)
+        ):
+            notes[field.target.id] = " ".join(literal.value.value.split())
+    return notes
+
+
+def _nested(annotation: Any) -> tuple[type[BaseModel], str] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, ""
+    if get_origin(annotation) is dict:
+        return get_args(annotation)[1], ".NAME"
+    return None
+
+
+def _type_name(annotation: Any) -> str:
+    if get_origin(annotation) in {Union, UnionType}:
+        return " or ".join(_type_name(a) for a in get_args(annotation) if a is not type(None))
+    if get_origin(annotation) is tuple:
+        return "list of text"
+    literal = get_args(annotation)
+    if literal and isinstance(literal[0], str):
+        return ", ".join(f"`{choice}`" for choice in literal)
+    return {
+        "str": "text",
+        "int": "number",
+        "float": "number",
+        "bool": "true/false",
+        "Path": "path",
+    }.get(getattr(annotation, "__name__", ""), "text")
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case None:
+            return "none"
+        case tuple() | list():
+            return "[" + ", ".join(map(_toml, value)) + "]"
+        case int() | float():
+            return str(value)
+        case _:
+            return f'"{value}"'
+
+
+def cli() -> str:
+    """Every command with its own help text."""
+    from idmap.entrypoints.agent.main import app as agent
+    from idmap.entrypoints.cli.main import app as service
+
+    lines = ["# Commands", "", f"<!-- {_MADE} -->", ""]
+    for name, app in (("idmap", service), ("idmap-agent", agent)):
+        lines += _command(typer.main.get_command(app), name)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _command(command: Any, name: str) -> list[str]:
+    """Typer carries its own copy of click, so parameters are known by what they say of themselves."""
+    lines = [f"## {name}", "", inspect.cleandoc(command.help or "").split("\f")[0], ""]
+    subcommands = getattr(command, "commands", None)
+    if subcommands:
+        for sub in subcommands:
+            lines += _command(subcommands[sub], f"{name} {sub}")
+        return lines
+    rows = []
+    for parameter in command.params:
+        if parameter.name == "help":
+            continue
+        option = parameter.param_type_name == "option"
+        flags = ", ".join([*parameter.opts, *parameter.secondary_opts])
+        shown = flags if option else str(parameter.metavar or parameter.name).upper()
+        rows.append(f"| `{shown}` | {' '.join((getattr(parameter, 'help', '') or '').split())} |")
+    return lines + (["| Option | |", "|---|---|", *rows, ""] if rows else [])
+
+
+def reserved_header() -> str:
+    """The closed table for the C side, sorted for binary search, with a filter by first character and length."""
+    lengths = [0] * 32
+    for name in REFUSED_ON_NODES:
+        lengths[ord(name[0]) & 31] |= 1 << len(name)
+    rows = [", ".join(f"0x{word:05x}" for word in lengths[n : n + 8]) for n in range(0, 32, 8)]
+    return "\n".join(
+        [
+            "/*",
+            " * Names that no federated user or group may carry, because they are root, can be turned into root,",
+            ' * or mean "nobody", on some distribution (law 10).',
+            " *",
+            f" * {_MADE}: tools/docs.py, from idmap/domain/names.py.",
+            " * Spelled as compared: lower case, with `-` `.` `+` as `_`. Sorted by bytes. Bit n of",
+            " * `reserved_lengths[first & 31]` is set when a name with that first character has n characters,",
+            " * so that most names are cleared without a search.",
+            " */",
+            "#ifndef IDMAP_RESERVED_H",
+            "#define IDMAP_RESERVED_H",
+            "",
+            "#include <stdint.h>",
+            "",
+            "/* clang-format off */",
+            "static const char *const reserved_names[] = {",
+            *(f'    "{name}",' for name in sorted(REFUSED_ON_NODES)),
+            "};",
+            "",
+            "static const uint32_t reserved_lengths[32] = {",
+            *(f"    {row}," for row in rows),
+            "};",
+            "",
+            "#endif",
+            "",
+        ]
+    )
+
+
+MADE: dict[str, Callable[[], str]] = {
+    "docs/error-codes.md": error_codes,
+    "docs/settings.md": settings,
+    "docs/cli.md": cli,
+    "pam_module/reserved.h": reserved_header,
+}
+
+
+def main() -> int:
+    """Writes or checks every document; the exit status is the number of stale ones when checking."""
+    stale = 0
+    for name, make in MADE.items():
+        path, text = ROOT / name, make()
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            print(f"{name} is stale: run 'make docs'", file=sys.stderr)
+            stale += 1
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main())
