@@ -187,3 +187,11 @@ def user() -> type[User]:
 def bans() -> Callable[..., str]:
     """The text of a ban list."""
     return bans_text
+
+
+@pytest.fixture
+def user_namespaces() -> None:
+    """Skips, with the reason in the report, where the kernel gives none: inside a chroot, for instance."""
+    done = subprocess.run(["unshare", "-r", "true"], capture_output=True, text=True, timeout=10)
+    if done.returncode != 0:
+        pytest.skip(f"this kernel gives no user namespace here: {done.stderr.strip()}")

@@ -335,7 +335,7 @@ def test_odd_places_get_the_right_answer(plain, records):
     assert done.returncode == 0
 
 
-def test_an_unprivileged_user_namespace_gets_the_right_answer(plain, records):
+def test_an_unprivileged_user_namespace_gets_the_right_answer(user_namespaces, plain, records):
     """Apptainer, rootless Podman and `unshare -r` see root's files as owned by nobody."""
     plain.install(records())
     inside = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "unshare", "-r"]

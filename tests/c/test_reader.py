@@ -279,7 +279,7 @@ def test_a_window_that_covers_the_system_opens_nothing(ask, small, tmp_path):
 
 
 def test_the_overflow_owner_is_believed_only_outside_the_initial_user_namespace(
-    sanitized, small, bans, c_base
+    user_namespaces, sanitized, small, bans, c_base
 ):
     """In a container without root's mapping, root's files show as owned by 65534."""
     directory = c_base / "overflow"
