@@ -60,7 +60,10 @@ def facts_with_token(reader: RegistryReader, claims: VerifiedClaims) -> Recorded
 
 def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Account, bool]:
     if _records_groups(writer, claims):
-        writer.record_observation(claims.identity, claims.groups, claims.preferred_username, at)
+        # Dated by the token's issue: an older token must not undo what a newer listing said.
+        writer.record_observation(
+            claims.identity, claims.groups, claims.preferred_username, min(claims.issued_at, at)
+        )
     recorded = writer.recorded(claims.identity)
     rules = writer.rules()
     existing = _usable_account(recorded, rules, claims, at)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idmap.application.open_account import open_own_account
-from idmap.application.ports import Author
+from idmap.application.ports import Author, Listing
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import API
 from idmap.domain.errors import Refused
@@ -96,4 +96,15 @@ def test_what_a_token_claims_gives_nothing_unless_it_may_be_recorded() -> None:
     """Law 3."""
     with pytest.raises(Refused) as refused:
         open_own_account(_registry(record=False), _claims({"hpc"}, "alice"), NOW)
+    assert refused.value.reason is Reason.NO_RULE_MATCHES
+
+
+def test_a_token_issued_before_somebody_left_does_not_bring_them_back() -> None:
+    """The listing read after the token was issued says they are no member; an old token shown later changes nothing."""
+    registry = _registry()
+    watched = frozenset(Group(Issuer(ISSUER), path) for path in PATHS)
+    with registry.write(Author("provision:1", "tonight")) as writer:
+        writer.record_listing(Listing("iam", Issuer(ISSUER), watched, (), began=NOW + 100))
+    with pytest.raises(Refused) as refused:
+        open_own_account(registry, _claims({"hpc"}, "ann"), NOW + 200)
     assert refused.value.reason is Reason.NO_RULE_MATCHES

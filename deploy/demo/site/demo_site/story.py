@@ -32,7 +32,9 @@ from demo_site.site import (
 BAN_SECONDS: Final = 1.0
 """Law 5: a ban reaches every node in contact within a second."""
 
-_SHOWN_LINES: Final = 24
+_FIRST_LINES: Final = 16
+_LAST_LINES: Final = 7
+"""Of a long output, so many are shown."""
 
 
 class NotObserved(Exception):
@@ -56,14 +58,15 @@ class Story:
         print(f"   {text}")
 
     def run(self, *command: str, done: Completed, shown: str | None = None) -> Completed:
-        """Shows a command that was run, and the end of what it said."""
+        """Shows a command that was run, and what it said."""
         print(f"   $ {shown or shlex.join(command)}")
         text = (done.stdout + done.stderr).replace("\r", "").strip("\n")
         lines = text.splitlines()
-        for line in lines[-_SHOWN_LINES:]:
+        left_out = len(lines) - _FIRST_LINES - _LAST_LINES
+        if left_out > 1:
+            lines[_FIRST_LINES:-_LAST_LINES] = [f"… {left_out} more lines …"]
+        for line in lines:
             print(f"     {line.rstrip()}")
-        if len(lines) > _SHOWN_LINES:
-            print(f"     … and {len(lines) - _SHOWN_LINES} lines before these")
         return done
 
     def expect(self, what: str, true: object) -> None:
