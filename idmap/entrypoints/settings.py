@@ -79,6 +79,8 @@ class SignSettings(_Section):
 
     socket: Path = Path("/run/idmap-sign/sign.sock")
     keys_directory: Path = Path("/var/lib/idmap-sign")
+    allowed_users: tuple[str, ...] = ()
+    """Users who may ask besides root and the signer's own; under systemd `["idmap-work"]`."""
     max_shrink_percent: int = Field(default=30, ge=0, le=100)
     """A manifest that drops more of the accounts than this is not signed without approval."""
 

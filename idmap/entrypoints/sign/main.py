@@ -5,9 +5,11 @@ It reads the snapshot store's public chunks, its keys and its state; it opens no
 
 from __future__ import annotations
 
+import pwd
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -53,10 +55,18 @@ def run_signer(settings: ServiceSettings, stop: threading.Event) -> None:
     with listener:
         _log.info("signer_started", socket=str(path), keys=dict(desk.public_keys()))
         try:
-            serve(listener, desk, stop)
+            serve(listener, desk, stop, allowed_uids=_numbers(settings.sign.allowed_users))
         finally:
             path.unlink(missing_ok=True)
     _log.info("signer_stopped")
+
+
+def _numbers(names: Sequence[str]) -> frozenset[int]:
+    """The uids of local users. Raises InvalidInput(CONFIGURATION_INVALID) for a name nobody has."""
+    try:
+        return frozenset(pwd.getpwnam(name).pw_uid for name in names)
+    except KeyError as error:
+        raise InvalidInput(Reason.CONFIGURATION_INVALID, f"sign.allowed_users: {error}") from None
 
 
 def sign_command(

@@ -54,8 +54,18 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket, signer: Signer, stop: threading.Event) -> None:
-    """Answers until `stop` is set."""
+def serve(
+    listener: socket.socket,
+    signer: Signer,
+    stop: threading.Event,
+    *,
+    allowed_uids: frozenset[int] = frozenset(),
+) -> None:
+    """Answers until `stop` is set. Root and the signer's own user may ask; others only when named.
+
+    The socket's mode lets a group in, and that group holds the process that reads strangers' input too (law 14).
+    """
+    allowed = allowed_uids | {0, os.getuid()}
     places = threading.BoundedSemaphore(MAX_CONNECTIONS)
     while not stop.is_set():
         try:
@@ -70,7 +80,7 @@ def serve(listener: socket.socket, signer: Signer, stop: threading.Event) -> Non
             connection.close()
             continue
         threading.Thread(
-            target=_serve_one, args=(connection, signer, places), name="sign", daemon=True
+            target=_serve_one, args=(connection, signer, places, allowed), name="sign", daemon=True
         ).start()
 
 
@@ -98,13 +108,20 @@ def answer(request: dict[str, Any], signer: Signer) -> dict[str, Any]:
 
 
 def _serve_one(
-    connection: socket.socket, signer: Signer, places: threading.BoundedSemaphore
+    connection: socket.socket,
+    signer: Signer,
+    places: threading.BoundedSemaphore,
+    allowed: frozenset[int],
 ) -> None:
     try:
         with connection:
             connection.settimeout(IDLE_SECONDS)
+            process_id, uid = _peer(connection)
+            if uid not in allowed:
+                _log.warning("sign_peer_refused", peer=process_id, uid=uid)
+                return
             while (request := receive_message(connection)) is not None:
-                send_message(connection, _answer_or_refusal(request, signer, _peer(connection)))
+                send_message(connection, _answer_or_refusal(request, signer, process_id))
     except (OSError, WireError) as error:
         _log.warning("sign_request_broken", detail=str(error))
     finally:
@@ -139,11 +156,11 @@ def _payload(request: dict[str, Any]) -> bytes:
         raise _refused("a payload in base64 is needed") from None
 
 
-def _peer(connection: socket.socket) -> int:
-    """The asker's process id (SO_PEERCRED)."""
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """The asker's process id and uid (SO_PEERCRED)."""
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    process_id: int = struct.unpack("3i", data)[0]
-    return process_id
+    process_id, uid, _ = struct.unpack("3i", data)
+    return process_id, uid
 
 
 def _somebody_answers(path: Path) -> bool:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
 import socket
 import stat
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -158,3 +161,20 @@ def test_the_signer_does_not_start_with_a_key_that_others_can_read(
     (site.keys_directory / f"{Role.BANS}.key").chmod(0o640)
     with pytest.raises(InvalidInput):
         run_signer(settings, threading.Event())
+
+
+def test_a_user_who_is_not_named_is_not_answered(path: Path) -> None:
+    """The group may connect; the process that reads strangers' input is in it, and gets nothing (law 14)."""
+    path.chmod(0o666)
+    asks = (
+        "import os, socket, sys; os.setuid(12345); s = socket.socket(socket.AF_UNIX); s.settimeout(5);"
+        " s.connect(sys.argv[1]); print(len(s.recv(1)))"
+    )
+    for directory in path.parents:
+        if "pytest-of-" in str(directory):
+            directory.chmod(0o711)
+    done = subprocess.run(
+        [sys.executable, "-c", asks, str(path)], capture_output=True, text=True, timeout=20
+    )
+    assert done.stdout == "0\n", done.stderr
+    assert ask(path, {"type": "public_keys"}) is not None
