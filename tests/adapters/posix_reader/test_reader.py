@@ -72,7 +72,9 @@ def test_both_readers_say_the_same_of_everybody(tmp_path: Path) -> None:
     assert len(python.splitlines()) == 340
 
 
-def test_a_flipped_bit_in_any_used_byte_is_an_answer_inside_the_windows_or_damage(small: Path) -> None:
+def test_a_flipped_bit_in_any_used_byte_is_an_answer_inside_the_windows_or_damage(
+    small: Path,
+) -> None:
     """Also with the header's checksum repaired: no other exception, no number of the system, no endless search."""
     original = small.read_bytes()
     accepted = refused = 0
