@@ -112,7 +112,7 @@ class BanKeeper:
                 )
             if (bans.counter, bans.issued) < newest:
                 return False
-            if saved == bans and installed is not None and _is_list(installed, bans):
+            if saved == bans and installed is not None and is_list(installed, bans):
                 return False
             self._files.save_envelope(Document.BANS, envelope)
             self._reached(Step.BANS_SAVED)
@@ -124,9 +124,9 @@ class BanKeeper:
         """At start: what was saved and never installed, or was damaged since, is installed again."""
         with self._files.bans_lock():
             saved, installed = self._saved(), self._installed()
-            if saved is None or (installed is not None and _is_list(installed, saved)):
+            if saved is None or (installed is not None and is_list(installed, saved)):
                 return
-            if installed is None or (installed.counter, installed.issued) < (
+            if installed is None or (installed.counter, installed.issued) <= (
                 saved.counter,
                 saved.issued,
             ):
@@ -144,7 +144,7 @@ class BanKeeper:
         self._newest = max(self._newest, signed_time)
         with self._files.bans_lock():
             installed, saved = self._installed(), self._saved()
-            if installed is None or saved is None or not _is_list(installed, saved):
+            if installed is None or saved is None or not is_list(installed, saved):
                 return
             flips = clock_skew is not None and clock_skew != installed.clock_skew
             if flips or self._newest >= installed.signed_time + SIGNED_TIME_STEP:
@@ -208,9 +208,14 @@ class BanKeeper:
             return None
 
 
-def _is_list(installed: InstalledBans, bans: BanList) -> bool:
-    return (installed.counter, installed.issued) == (bans.counter, bans.issued)
+def is_list(installed: InstalledBans, bans: BanList) -> bool:
+    """Whether bans.db is that very list: every account of it, each with its end."""
+    return (
+        installed.counter,
+        installed.issued,
+        installed.bans,
+    ) == (bans.counter, bans.issued, tuple(sorted(bans.bans)))
 
 
 def _is_same(installed: InstalledBans | None, bans: BanList) -> bool:
-    return installed is not None and _is_list(installed, bans)
+    return installed is not None and is_list(installed, bans)

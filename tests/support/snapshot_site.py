@@ -89,6 +89,7 @@ class SnapshotSite:
             keys=self.keys,
             state=SignerState(self.keys_directory / "signer-state.json"),
             read_chunk=lambda sha256: self.store.read_chunk(sha256, restricted=False),
+            read_trust_chunk=lambda sha256: self.store.read_chunk(sha256, restricted=True),
             clock=self.clock,
         )
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from idmap.adapters.node_files.bans_header import without_superseded_word
 from idmap.adapters.node_files.trust_db import TrustDb
 from idmap.application.install import build_files
+from idmap.application.install_bans import is_list
 from idmap.application.install_state import Document, InstalledBans, InstalledPosix
 from idmap.domain.errors import IdmapError, NodeInstallFailed
 from idmap.domain.manifest import Manifest
@@ -159,9 +160,7 @@ def _verify_bans(agent: Agent, findings: list[Finding]) -> None:
     except NodeInstallFailed as error:
         findings.append(Finding("bans.envelope", error.reason, error.detail))
         return
-    if (installed.counter, installed.issued) != (saved.counter, saved.issued) or dict(
-        installed.bans
-    ).keys() != dict(saved.bans).keys():
+    if not is_list(installed, saved):
         findings.append(
             Finding(path.name, Reason.NODE_FILES_UNREADABLE, "not the ban list that was accepted")
         )

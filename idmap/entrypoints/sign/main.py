@@ -1,6 +1,6 @@
 """`idmap sign`: the process that holds the keys, as a child of `idmap serve` or on its own as its own user.
 
-It reads the snapshot store's public chunks, its keys and its state; it opens no network socket and no database.
+It reads the snapshot store's chunks, its keys and its state; it opens no network socket and no database.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def run_signer(settings: ServiceSettings, stop: threading.Event) -> None:
         keys=load_keys(directory),
         state=SignerState(directory / "signer-state.json"),
         read_chunk=lambda sha256: store.read_chunk(sha256, restricted=False),
+        read_trust_chunk=lambda sha256: store.read_chunk(sha256, restricted=True),
         clock=time.time,
     )
     path = settings.sign.socket

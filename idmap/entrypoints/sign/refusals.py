@@ -2,8 +2,8 @@
 
 Each check is the signer's own: it trusts neither the rule loader, nor the ledger, nor the builder. A payload
 must be the canonical form of its type and nothing more; revision and ban counter never go back; dates lie
-around the signer's own clock; every record of a manifest is read from the store by its hash and checked. Pure
-but for reading chunks.
+around the signer's own clock; every record of a manifest is read from the store by its hash and checked, and so is
+every trust chunk (`trust_refusals.py` says what can be checked there). Pure but for reading chunks.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from idmap.domain.manifest import (
 from idmap.domain.numbers import NumberRange, RangePurpose, check_range, is_refused_number
 from idmap.domain.posix import Windows
 from idmap.domain.reasons import Reason
+from idmap.entrypoints.sign.trust_refusals import TrustChecker, TrustRefused
 
 CLOCK_TOLERANCE: Final = 300
 """Seconds that the asker's clock may differ from the signer's; both normally run on one machine."""
@@ -43,6 +44,7 @@ SHRINK_FLOOR: Final = 3
 
 _T = TypeVar("_T", Manifest, BanList, Heartbeat)
 ReadChunk = Callable[[str], bytes | None]
+"""A chunk by its SHA-256; None when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,10 @@ class Limits:
 class ManifestChecker:
     """Checks manifests; remembers the records of chunks it has read, so that one change costs one chunk."""
 
-    def __init__(self, limits: Limits, read_chunk: ReadChunk) -> None:
+    def __init__(self, limits: Limits, read_chunk: ReadChunk, read_trust_chunk: ReadChunk) -> None:
         self._limits = limits
         self._read_chunk = read_chunk
+        self._trust = TrustChecker(lambda chunk: _content(chunk, read_trust_chunk))
         self._read: dict[tuple[ChunkRef, Windows], PosixView] = {}
 
     def check(
@@ -88,8 +91,13 @@ class ManifestChecker:
         if not manifest.created < manifest.not_after <= manifest.created + limits.lifetime_seconds:
             _refuse(f"not_after must lie within {limits.lifetime_seconds} s after created")
         _check_windows(manifest.windows)
-        users = len(self._view(manifest).users)
+        view = self._view(manifest)
+        users = len(view.users)
         _check_shrink(before.users, users, limits.max_shrink_percent, approve_shrink)
+        try:
+            self._trust.check(manifest.trust, frozenset(user.uid_number for user in view.users))
+        except TrustRefused as error:
+            _refuse(str(error))
         return manifest, users
 
     def _view(self, manifest: Manifest) -> PosixView:
@@ -109,15 +117,20 @@ class ManifestChecker:
         return view
 
     def _parse(self, chunk: ChunkRef, windows: Windows) -> PosixView:
-        data = self._read_chunk(chunk.sha256)
-        if data is None:
-            _refuse(f"chunk {chunk.name}: not in the store")
-        if len(data) != chunk.size or hashlib.sha256(data).hexdigest() != chunk.sha256:
-            _refuse(f"chunk {chunk.name}: not what its hash and size promise")
+        data = _content(chunk, self._read_chunk)
         try:
             return parse_chunk(chunk.name, data, windows)
         except IdmapError as error:
             _refuse(f"chunk {chunk.name}: {error}")
+
+
+def _content(chunk: ChunkRef, read: ReadChunk) -> bytes:
+    data = read(chunk.sha256)
+    if data is None:
+        _refuse(f"chunk {chunk.name}: not in the store")
+    if len(data) != chunk.size or hashlib.sha256(data).hexdigest() != chunk.sha256:
+        _refuse(f"chunk {chunk.name}: not what its hash and size promise")
+    return data
 
 
 def check_bans(payload: bytes, limits: Limits, before: SignedBefore, now: int) -> BanList:

@@ -32,13 +32,14 @@ class Desk:
         keys: Mapping[Role, SigningKey],
         state: SignerState,
         read_chunk: ReadChunk,
+        read_trust_chunk: ReadChunk,
         clock: Callable[[], float],
     ) -> None:
         self._limits = limits
         self._keys = keys
         self._state = state
         self._clock = clock
-        self._checker = ManifestChecker(limits, read_chunk)
+        self._checker = ManifestChecker(limits, read_chunk, read_trust_chunk)
         self._one_manifest = threading.Lock()
         self._memory = threading.Lock()
 

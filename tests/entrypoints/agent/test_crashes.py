@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from idmap.adapters.node_files.trust_db import TrustDb
 from idmap.application.install_state import Reached, Step
+from idmap.application.install_view import bans_compiler_input
 from idmap.domain.errors import NodeInstallFailed
 from idmap.domain.reasons import Reason
 from idmap.entrypoints.agent.inspect import verify_installed
@@ -132,6 +135,75 @@ def test_a_ban_received_before_a_crash_is_installed_at_the_next_start(site: Snap
     assert after.bans == ((banned.uid_number, 0),)
 
 
+def test_a_ban_installed_before_a_crash_is_in_force_and_nothing_is_left_to_do(
+    site: SnapshotSite,
+) -> None:
+    """Kill -9 right behind the replacement of bans.db, alone and in the middle of a synchronisation."""
+    site.agent().bans.fetch()
+    site.agent().installer.sync()
+    carol = site.open_account("s-carol", "carol")
+    site.ban(carol, until=site.clock.now + 500)
+    site.publish()
+    old = (site.node / "posix.db").read_bytes()
+
+    assert in_child(lambda: site.agent(killing(Step.BANS_INSTALLED)).bans.fetch() and None) == (
+        -signal.SIGKILL
+    )
+    banned = ((carol.uid_number, site.clock.now + 500),)
+    agent = site.agent()
+    found = agent.files.read_bans()
+    assert found is not None
+    assert found.bans == banned
+    inode = (site.node / "bans.db").stat().st_ino
+    agent.bans.restore()
+    assert (site.node / "bans.db").stat().st_ino == inode
+    assert not agent.bans.fetch(), "the list is installed already"
+
+    site.ban(site.open_account("s-dora", "dora"))
+    site.publish()
+    assert in_child(lambda: site.agent(killing(Step.BANS_INSTALLED)).installer.sync() and None) == (
+        -signal.SIGKILL
+    )
+    assert (site.node / "posix.db").read_bytes() == old, "names wait until the bans are there"
+    found = site.agent().files.read_bans()
+    assert found is not None
+    assert len(found.bans) == 2
+    agent = site.agent()
+    assert agent.installer.sync()
+    assert verify_installed(agent) == []
+    assert not list(site.node.rglob("*.tmp"))
+
+
+def test_a_ban_list_with_another_end_or_account_is_named_and_installed_again(
+    site: SnapshotSite,
+) -> None:
+    """Same counter, same date, sound checksums: only a comparison of every entry finds it."""
+    carol = site.open_account("s-carol", "carol")
+    site.ban(carol, until=site.clock.now + 500)
+    site.publish()
+    agent = site.agent()
+    agent.bans.fetch()
+    agent.installer.sync()
+    right = agent.files.read_bans()
+    assert right is not None
+    (uid, until) = right.bans[0]
+    for wrong in (((uid, until - 499),), ((uid, 0),), ((uid - 1, until),), ()):
+        text = bans_compiler_input(
+            wrong,
+            counter=right.counter,
+            issued=right.issued,
+            signed_time=right.signed_time,
+            clock_skew=False,
+        )
+        agent.files.install_bans(text)
+        assert [finding.file for finding in verify_installed(agent)] == ["bans.db"]
+        agent.bans.restore()
+        assert verify_installed(agent) == []
+        agent.files.install_bans(text)
+        assert agent.bans.fetch()
+        assert agent.files.read_bans() == right
+
+
 def test_a_ban_is_kept_across_restarts_and_a_deleted_bans_db(site: SnapshotSite) -> None:
     """The envelope beside it is verified again and compiled again."""
     site.ban(site.open_account("s-carol", "carol"))
@@ -156,7 +228,7 @@ def test_a_tampered_bans_envelope_is_not_installed_at_start(site: SnapshotSite) 
     assert (site.node / "bans.db").read_bytes() == kept
 
 
-@pytest.mark.parametrize("limit", [0, 100, 300, 2_000, 5_000, 20_000])
+@pytest.mark.parametrize("limit", [0, 100, 300, 2_000, 5_000, 20_000, 40_000])
 def test_a_write_that_finds_no_room_keeps_the_old_files_and_leaves_nothing_partial(
     site: SnapshotSite, limit: int
 ) -> None:
@@ -174,12 +246,38 @@ def test_a_write_that_finds_no_room_keeps_the_old_files_and_leaves_nothing_parti
         site.agent().installer.sync()
 
     assert in_child(sync) == 10
-    assert (site.node / "posix.db").read_bytes()[:1024] == before["posix.db"][:1024]
-    if limit < 20_000:
-        assert (site.node / "trust.db").read_bytes() == before["trust.db"]
-    assert (site.node / "bans.db").read_bytes() == before["bans.db"]
+    for name in names:
+        assert (site.node / name).read_bytes() == before[name], name
     assert not [p for p in site.node.rglob("*") if p.name.endswith((".tmp", ".previous"))]
     site.agent().installer.sync()
+    assert len(installed_users(site.node)) == 202
+
+
+def test_a_posix_db_that_cannot_be_written_stays_behind_a_whole_new_trust_db(
+    site: SnapshotSite,
+) -> None:
+    """trust.db goes first; a new identity without its record is refused, so the pair is safe and mended later."""
+    agent = site.agent()
+    agent.bans.fetch()
+    agent.installer.sync()
+    before = (site.node / "posix.db").read_bytes()
+    site.open_accounts(200)
+    site.publish()
+    compiler = site.directory / "compiler"
+    compiler.write_text('#!/bin/sh\n[ "$1" = settle ] || { echo "disk full" >&2; exit 3; }\n')
+    compiler.chmod(0o755)
+    files = site.settings().files.model_copy(update={"compiler": compiler}).model_dump(mode="json")
+    with pytest.raises(NodeInstallFailed) as caught:
+        site.agent(files=files).installer.sync()
+    assert caught.value.reason is Reason.INSTALL_FAILED
+    assert (site.node / "posix.db").read_bytes() == before
+    path = site.node / "trust.db"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert database.execute("SELECT count(*) FROM identities").fetchone() == (202,)
+    agent = site.agent()
+    agent.installer.sync()
+    assert verify_installed(agent) == []
     assert len(installed_users(site.node)) == 202
 
 
@@ -194,11 +292,14 @@ def test_a_full_file_system_keeps_the_last_good_files(real_time_site: SnapshotSi
         set -eu
         mount -t tmpfs -o size=2m none {site.node}
         {agent} sync --once --config {config} >&2
-        cp {site.node}/posix.db {site.directory}/kept
+        mkdir {site.directory}/kept
+        cp {site.node}/*.db {site.directory}/kept
         dd if=/dev/zero of={site.node}/ballast bs=4096 2>/dev/null || true
         echo full; read go
         if {agent} sync --once --config {config} >&2; then echo installed; else echo failed; fi
-        cmp {site.node}/posix.db {site.directory}/kept && echo same
+        for name in posix trust bans; do
+          cmp {site.node}/$name.db {site.directory}/kept/$name.db && echo same
+        done
         find {site.node} -name '*.tmp' | wc -l
         rm {site.node}/ballast
         {agent} sync --once --config {config} >&2 && echo repaired
@@ -216,7 +317,7 @@ def test_a_full_file_system_keeps_the_last_good_files(real_time_site: SnapshotSi
     site.open_accounts(300)
     site.publish()
     rest, errors = process.communicate("go\n", timeout=60)
-    assert (first + rest).split() == ["full", "failed", "same", "0", "repaired"], errors
+    assert (first + rest).split() == ["full", "failed", *["same"] * 3, "0", "repaired"], errors
     assert "install_failed" in errors
 
 
