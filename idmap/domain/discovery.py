@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from idmap.domain.errors import InvalidInput
-from idmap.domain.issuers import ASYMMETRIC_ALGORITHMS, Introspection, IssuerProfile
+from idmap.domain.issuers import ASYMMETRIC_ALGORITHMS, IssuerProfile
 from idmap.domain.reasons import Reason
 
 _MAX_LISTED: Final = 200
@@ -94,7 +94,8 @@ def check_found(found: Found, wanted: IssuerProfile) -> None:
             f"algorithms: the issuer signs with {', '.join(usable) or 'none that may be used'}, "
             f"the profile allows {', '.join(sorted(wanted.algorithms))}; see --algorithm"
         )
-    if wanted.introspection is Introspection.REQUIRED and found.introspection_endpoint is None:
+    asks = wanted.introspection is not None and wanted.introspection.endpoint is None
+    if asks and found.introspection_endpoint is None:
         raise _invalid("introspection: the issuer's metadata names no introspection_endpoint")
 
 

@@ -1,8 +1,9 @@
 """An issuer's profile as a document: for REST bodies, the registry's rows and the nodes' trust data.
 
 `parse_profile` takes what is not said from the ready-made profile named, and refuses unknown members and everything
-`check_profile` refuses; `profile_document` is its inverse and says everything. Documents of older versions parse: a
-member added later has a value that keeps what they meant.
+`check_profile` refuses; `profile_document` is its inverse. Documents of older versions parse: a member added later has
+a value that keeps what they meant. And it is left out while it has that value, so that a node of the version before
+still reads the issuers that use nothing new; one that does is refused there, whole.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any, Final, TypeVar
 from idmap.domain.doors import Door, parse_door
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
+from idmap.domain.introspection import introspection_document, parse_introspection
 from idmap.domain.issuers import (
     GroupsDialect,
-    Introspection,
     IssuerProfile,
     ProfileName,
     RobotRule,
@@ -25,12 +26,26 @@ from idmap.domain.issuers import (
 from idmap.domain.profiles import READY_MADE
 from idmap.domain.reasons import Reason
 
-_Choice = TypeVar("_Choice", ProfileName, GroupsDialect, RobotRule, Introspection)
+_Choice = TypeVar("_Choice", ProfileName, GroupsDialect, RobotRule)
+
+_ADDED_LATER: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "accepted_type_claims": [],
+        "urn_namespace": None,
+        "urn_authorities": [],
+        "parents_implied": False,
+        "required_assurance": [],
+        "required_acr": {},
+        "robots": str(RobotRule.REFUSE),
+        "introspection": None,
+    }
+)
+"""Members that the first version did not know, with the value that means what it did."""
 
 
 def profile_document(profile: IssuerProfile) -> dict[str, Any]:
-    """The profile as JSON-ready data, every member said, in one canonical order."""
-    return {
+    """The profile as JSON-ready data, in one canonical order."""
+    document: dict[str, Any] = {
         "issuer": profile.issuer,
         "aliases": sorted(profile.aliases),
         "profile": str(profile.profile),
@@ -50,10 +65,15 @@ def profile_document(profile: IssuerProfile) -> dict[str, Any]:
         "required_assurance": sorted(profile.required_assurance),
         "required_acr": _doors_document(profile.required_acr),
         "robots": str(profile.robots),
-        "introspection": str(profile.introspection),
-        "client_id": profile.client_id,
-        "client_secret_name": profile.client_secret_name,
+        "introspection": None
+        if profile.introspection is None
+        else introspection_document(profile.introspection),
     }
+    ready_made = READY_MADE[profile.profile].members
+    for member, default in _ADDED_LATER.items():
+        if document[member] == default and member not in ready_made:
+            del document[member]
+    return document
 
 
 def parse_profile(document: Mapping[str, Any]) -> IssuerProfile:
@@ -173,9 +193,9 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any], str], Any]]] = Mapping
         "required_assurance": _set,
         "required_acr": _doors,
         "robots": lambda document, name: _choice(RobotRule, document, name),
-        "introspection": lambda document, name: _choice(Introspection, document, name),
-        "client_id": _text_or_null,
-        "client_secret_name": _text_or_null,
+        "introspection": lambda document, name: (
+            None if document[name] is None else parse_introspection(document[name])
+        ),
     }
 )
 """Every member and how it is read: one table, so that none is accepted and then ignored."""

@@ -8,7 +8,6 @@ Ready-made profiles are in `profiles`; the form in which a profile travels and i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +19,7 @@ from idmap.domain.doors import Door, DoorKind
 from idmap.domain.entitlements import Pinning, parse_namespace
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
+from idmap.domain.introspection import Introspection
 from idmap.domain.reasons import Reason
 
 ASYMMETRIC_ALGORITHMS: Final = frozenset(
@@ -37,9 +37,6 @@ DEFAULT_LEEWAY_SECONDS: Final = 60
 
 DEFAULT_MAX_AGE_SECONDS: Final = 24 * 3600
 """Longest time since `iat`. INDIGO IAM's tokens live an hour; a day bounds forgotten long-lived ones."""
-
-_CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
-"""Also a file name, so no slash and no leading dot."""
 
 ADMIN_MAX_AUTHENTICATION_AGE_SECONDS: Final = 15 * 60
 """The admin door wants somebody who is there now (law 13)."""
@@ -64,13 +61,6 @@ class RobotRule(StrEnum):
     REFUSE = "refuse"
     BY_RULE = "by_rule"
     """It passes verification, and only rules with `robots = true` match it."""
-
-
-class Introspection(StrEnum):
-    """Whether the issuer is asked about its tokens (RFC 7662)."""
-
-    NONE = "none"
-    REQUIRED = "required"
 
 
 class ProfileName(StrEnum):
@@ -127,11 +117,8 @@ class IssuerProfile:
     required_acr: Mapping[Door, frozenset[str]] = field(default_factory=_no_doors)
     """For a door, the values of `acr` of which the token must carry one (as in REFEDS MFA)."""
     robots: RobotRule = RobotRule.REFUSE
-    introspection: Introspection = Introspection.NONE
-    client_id: str | None = None
-    """The site's client at this issuer, for introspection."""
-    client_secret_name: str | None = None
-    """Which of the service's credentials is the client's secret; the secret itself is never in a profile."""
+    introspection: Introspection | None = None
+    """How opaque tokens are asked about; without it they open nothing."""
 
     def spells(self) -> frozenset[Issuer]:
         """Every exact string by which tokens of this issuer may name it."""
@@ -172,7 +159,6 @@ def check_profile(profile: IssuerProfile) -> IssuerProfile:
     ):
         raise _invalid("required_acr", "at least one value for each door, and doors with audiences")
     _check_entitlements(profile)
-    _check_introspection(profile)
     return profile
 
 
@@ -211,18 +197,6 @@ def _check_entitlements(profile: IssuerProfile) -> None:
     if not profile.urn_authorities:
         raise _invalid(
             "urn_authorities", "at least one; the empty string stands for an absent authority"
-        )
-
-
-def _check_introspection(profile: IssuerProfile) -> None:
-    named = profile.client_id is not None and profile.client_secret_name is not None
-    if profile.introspection is Introspection.REQUIRED and not named:
-        raise _invalid("introspection", "client_id and client_secret_name are needed")
-    if profile.client_secret_name is not None and not _CREDENTIAL_NAME.fullmatch(
-        profile.client_secret_name
-    ):
-        raise _invalid(
-            "client_secret_name", "the name of a credential: letters, digits, . _ and - only"
         )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from idmap.domain.discovery import check_found, parse_found
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
-from idmap.domain.issuers import Introspection
+from idmap.domain.introspection import Introspection
 from idmap.domain.reasons import Reason
 from tests.support.tokens import ISSUER, profile
 
@@ -66,9 +66,7 @@ def test_an_issuer_that_signs_with_nothing_allowed_is_refused() -> None:
 
 def test_introspection_needs_an_endpoint() -> None:
     """It would fail at the first token instead."""
-    wanted = {
-        "introspection": Introspection.REQUIRED, "client_id": "idmap", "client_secret_name": "iam",
-    }  # fmt: skip
+    wanted = {"introspection": Introspection("idmap", "iam")}
     assert _reason(SAYS, **wanted)[0] is Reason.ISSUER_INVALID
     says = {**SAYS, "introspection_endpoint": f"{ISSUER}introspect"}
     check_found(parse_found(says), profile(**wanted))

@@ -17,7 +17,7 @@ import typer
 from idmap.domain.discovery import check_found, parse_found
 from idmap.domain.errors import IdmapError, InvalidInput, SourceFailed
 from idmap.domain.issuer_document import parse_profile, profile_document
-from idmap.domain.issuers import GroupsDialect, Introspection, ProfileName, RobotRule
+from idmap.domain.issuers import GroupsDialect, ProfileName, RobotRule
 from idmap.domain.profiles import READY_MADE
 from idmap.domain.reasons import Reason
 from idmap.entrypoints.cli.client import Site, Why, administers, tls_context
@@ -105,15 +105,21 @@ def add(
     robots: Annotated[
         RobotRule, typer.Option("--robots", help="Tokens of clients and hosts.")
     ] = RobotRule.REFUSE,
-    introspection: Annotated[
-        Introspection, typer.Option("--introspection", help="Whether to ask it about its tokens.")
-    ] = Introspection.NONE,
-    client_id: Annotated[
-        str | None, typer.Option("--client-id", help="The site's client there, to introspect.")
-    ] = None,
-    client_secret_name: Annotated[
+    introspection_client: Annotated[
         str | None,
-        typer.Option("--client-secret-name", help="Which credential of the service its secret is."),
+        typer.Option(
+            "--introspection-client",
+            metavar="CLIENT_ID",
+            help="Ask the issuer about opaque tokens, as this client of the site's.",
+        ),
+    ] = None,
+    introspection_secret: Annotated[
+        str | None,
+        typer.Option(
+            "--introspection-secret",
+            metavar="NAME",
+            help="The section of the service's settings that holds the client's secret.",
+        ),
     ] = None,
     discovery: Annotated[
         bool,
@@ -136,9 +142,9 @@ def add(
         "urn_authorities": urn_authority,
         "required_assurance": assurance,
         "required_acr": _by_door("--acr", acr),
-        "client_id": client_id,
-        "client_secret_name": client_secret_name,
     }
+    if introspection_client is not None or introspection_secret is not None:
+        given["introspection"] = {"client_id": introspection_client, "secret": introspection_secret}
     wanted = parse_profile(
         {
             "issuer": issuer,
@@ -148,7 +154,6 @@ def add(
             "record_groups_from_tokens": record_groups,
             "parents_implied": parents_implied,
             "robots": str(robots),
-            "introspection": str(introspection),
             **{member: value for member, value in given.items() if value},
         }
     )
