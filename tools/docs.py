@@ -1,7 +1,8 @@
 """Writes the documents that are made from code, or with `--check` tells which of them are stale.
 
 docs/error-codes.md from `idmap.domain.reasons`, docs/settings.md from `idmap.entrypoints.settings`, docs/cli.md
-from the commands' own `--help`, pam_module/reserved.h from `idmap.domain.names`.
+from the commands' own `--help`, the table in docs/issuers.md from `idmap.domain.profiles`, pam_module/reserved.h
+from `idmap.domain.names`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pydantic import BaseModel
 
 from idmap.domain import reasons as reasons_module
 from idmap.domain.names import REFUSED_ON_NODES
+from idmap.domain.profiles import READY_MADE
 from idmap.domain.reasons import REASONS, Reason
 from idmap.entrypoints import settings as settings_module
 from idmap.entrypoints.settings import AgentSettings, ServiceSettings
@@ -190,6 +192,26 @@ def _command(command: Any, name: str) -> list[str]:
     return lines + (["| Option | |", "|---|---|", *rows, ""] if rows else [])
 
 
+def issuers() -> str:
+    """The page as written, with the table of ready-made profiles in its place."""
+    page = (ROOT / "docs/issuers.md").read_text(encoding="utf-8")
+    start, end = "<!-- ready-made: made by `make docs` -->\n", "<!-- end -->\n"
+    before, _, rest = page.partition(start)
+    lines = [
+        "| Profile | For | Groups are read from | Header `typ` | Only the site knows |",
+        "|---|---|---|---|---|",
+    ]
+    for name, ready in READY_MADE.items():
+        members = ready.members
+        claims = ", ".join(
+            f"`{claim}` ({kind})" for claim, kind in members["groups_claims"].items()
+        )
+        types = ", ".join(f"`{kind}`" if kind else "absent" for kind in members["accepted_types"])
+        needs = ", ".join(f"`{member}`" for member in ready.needs)
+        lines.append(f"| `{name}` | {ready.summary} | {claims} | {types} | {needs} |")
+    return before + start + "\n".join(lines) + "\n" + end + rest.partition(end)[2]
+
+
 def reserved_header() -> str:
     """The closed table for the C side, sorted for binary search, with a filter by first character and length."""
     lengths = [0] * 32
@@ -231,6 +253,7 @@ MADE: dict[str, Callable[[], str]] = {
     "docs/error-codes.md": error_codes,
     "docs/settings.md": settings,
     "docs/cli.md": cli,
+    "docs/issuers.md": issuers,
     "pam_module/reserved.h": reserved_header,
 }
 

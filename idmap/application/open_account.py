@@ -19,7 +19,9 @@ from idmap.domain.provisioning import OpenAccount, OpenGroup, PersonFacts, plan_
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
 
-_NO_ACCOUNT_YET: Final = frozenset({Reason.ACCOUNT_UNKNOWN, Reason.NO_RULE_MATCHES})
+_NO_ACCOUNT_YET: Final = frozenset(
+    {Reason.ACCOUNT_UNKNOWN, Reason.NO_RULE_MATCHES, Reason.ROBOT_REFUSED}
+)
 """What a door says of somebody without an account; every other reason stands in the way of one."""
 
 
@@ -35,8 +37,8 @@ class Opened:
 def open_own_account(registry: Registry, claims: VerifiedClaims, at: int) -> Opened:
     """Gives the person behind `claims` their account at time `at`.
 
-    Raises Refused: BANNED, the account's own reason when one exists and may not be used, NO_RULE_MATCHES; and
-    Conflict(RANGE_EXHAUSTED).
+    Raises Refused: BANNED, the account's own reason when one exists and may not be used, NO_RULE_MATCHES,
+    ROBOT_REFUSED; and Conflict(RANGE_EXHAUSTED).
     """
     with registry.read() as reader:
         existing = _usable_account(reader.recorded(claims.identity), reader.rules(), claims, at)
@@ -55,14 +57,22 @@ def facts_with_token(reader: RegistryReader, claims: VerifiedClaims) -> Recorded
     recorded = reader.recorded(claims.identity)
     if not _records_groups(reader, claims):
         return recorded
-    return replace(recorded, groups=recorded.groups | claims.groups)
+    return replace(
+        recorded,
+        groups=recorded.groups | claims.groups,
+        robot=recorded.robot or claims.robot,
+    )
 
 
 def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Account, bool]:
     if _records_groups(writer, claims):
         # Dated by the token's issue: an older token must not undo what a newer listing said.
         writer.record_observation(
-            claims.identity, claims.groups, claims.preferred_username, min(claims.issued_at, at)
+            claims.identity,
+            claims.groups,
+            claims.preferred_username,
+            min(claims.issued_at, at),
+            robot=claims.robot,
         )
     recorded = writer.recorded(claims.identity)
     rules = writer.rules()
@@ -79,7 +89,8 @@ def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Acco
                 if isinstance(group, OpenGroup) and group.group in wanted:
                     writer.open_group(group, group_range=rules.group_range)
             return writer.open_account(change), True
-    raise Refused(Reason.NO_RULE_MATCHES, f"{len(rules.rules)} rule(s) of version {rules.version}")
+    unmatched = decide(recorded, rules, at).reason
+    raise Refused(unmatched, f"{len(rules.rules)} rule(s) of version {rules.version}")
 
 
 def _usable_account(

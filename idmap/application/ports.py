@@ -146,6 +146,8 @@ class ListedPerson:
     active: bool
     preferred_username: str | None
     readable: bool = True
+    robot: bool = False
+    """The source says that this is a service account, not a person."""
 
 
 class RegistryReader(Protocol):
@@ -265,9 +267,15 @@ class RegistryWriter(RegistryReader, Protocol):
         ...
 
     def record_observation(
-        self, identity: Identity, groups: frozenset[Group], preferred_username: str | None, at: int
+        self,
+        identity: Identity,
+        groups: frozenset[Group],
+        preferred_username: str | None,
+        at: int,
+        *,
+        robot: bool = False,
     ) -> None:
-        """What a token said, where the issuer's profile lets it be recorded."""
+        """What a token said, where the issuer's profile lets it be recorded. `robot` marks; it never unmarks."""
         ...
 
     def add_ban(

@@ -13,11 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from idmap.domain.asserted_groups import Asserted, read_asserted
+from idmap.domain.assurance import NO_ASSURANCE, Assurance, check_assurance, read_assurance
+from idmap.domain.capabilities import Capability, Purpose, parse_purpose
 from idmap.domain.doors import Door, DoorKind
+from idmap.domain.entitlements import ResourceEntitlement
 from idmap.domain.errors import InvalidInput, TokenRefused
-from idmap.domain.groups import Group, parse_group
+from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, parse_subject
-from idmap.domain.issuers import ADMIN_MAX_AUTHENTICATION_AGE_SECONDS, IssuerProfile
+from idmap.domain.issuers import (
+    ADMIN_MAX_AUTHENTICATION_AGE_SECONDS,
+    IssuerProfile,
+    RobotRule,
+)
 from idmap.domain.reasons import Reason
 
 _WLCG_VERSION: Final = re.compile(r"1\.\d{1,3}", re.ASCII)
@@ -38,9 +46,16 @@ class VerifiedClaims:
     token_id: str | None
     client_id: str | None
     groups: frozenset[Group]
-    """Groups the token asserts; narrowing only, unless the profile lets them be recorded."""
+    """Groups the token asserts; narrowing only, unless the profile lets them be recorded. Empty with capabilities."""
     preferred_username: str | None
     """Spelling for a new account's name; identifies nobody."""
+    capabilities: frozenset[Capability] = frozenset()
+    """WLCG capability scopes: the token is for these and nothing else."""
+    resources: frozenset[ResourceEntitlement] = frozenset()
+    """AARC-G027 entitlements in the profile's namespace, from its authorities."""
+    assurance: Assurance = NO_ASSURANCE
+    robot: bool = False
+    """The subject is a client or a host; only rules for robots match it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +79,18 @@ def check_claims(
     issued_at, expires_at = _check_dates(claims, profile, at)
     _check_audience(claims, profile, door)
     _check_wlcg_version(claims)
+    _check_type_claim(claims, profile)
     client_id = _optional_text(claims, "client_id")
     identity = _identity(claims, profile)
-    if client_id is not None and identity.subject == client_id:
-        raise _refused(Reason.ROBOT_REFUSED, "the subject is the client itself")
-    if identity.subject.startswith("host:"):
-        raise _refused(Reason.ROBOT_REFUSED, "the subject is a host (WLCG profile 1.3)")
+    robot = _find_robot(claims, identity)
+    if robot is not None and profile.robots is not RobotRule.BY_RULE:
+        raise _refused(Reason.ROBOT_REFUSED, robot)
+    assurance = read_assurance(claims)
+    check_assurance(assurance, profile, door)
+    purpose = _purpose(claims)
+    asserted = read_asserted(claims, profile)
+    if purpose.present:
+        asserted = Asserted(frozenset(), frozenset())
     if door.kind is DoorKind.ADMIN:
         _check_recent_authentication(claims, issued_at, profile, at)
     return VerifiedClaims(
@@ -79,8 +100,12 @@ def check_claims(
         issued_at=issued_at,
         token_id=_optional_text(claims, "jti"),
         client_id=client_id,
-        groups=_groups(claims, profile),
+        groups=asserted.groups,
         preferred_username=_lenient_text(claims, "preferred_username"),
+        capabilities=purpose.capabilities,
+        resources=asserted.resources,
+        assurance=assurance,
+        robot=robot is not None,
     )
 
 
@@ -136,17 +161,37 @@ def _identity(claims: Mapping[str, Any], profile: IssuerProfile) -> Identity:
     return Identity(profile.issuer, subject)
 
 
-def _groups(claims: Mapping[str, Any], profile: IssuerProfile) -> frozenset[Group]:
-    """Groups that can be read. One that cannot is left out: a group only ever helps its holder."""
-    found = set()
-    for name in profile.groups_claims:
-        value = claims.get(name)
-        for spelling in value if isinstance(value, list) else ():
-            try:
-                found.add(parse_group(profile.issuer, spelling))
-            except InvalidInput:
-                continue
-    return frozenset(found)
+def _check_type_claim(claims: Mapping[str, Any], profile: IssuerProfile) -> None:
+    """Keycloak says in the claim `typ` what it does not say in the header: `Bearer`, not `ID`."""
+    kind = claims.get("typ")
+    named = isinstance(kind, str) and kind in profile.accepted_type_claims
+    if profile.accepted_type_claims and not named:
+        raise _refused(Reason.TYPE_REFUSED, f"claim typ {str(kind)[:32]!r}")
+
+
+def _find_robot(claims: Mapping[str, Any], identity: Identity) -> str | None:
+    """Why the subject is no person; None when it may be one.
+
+    `sub` counts whatever the profile's subject claim is: a client stays one under another name. `azp`
+    (OpenID Connect Core §2) names the client where `client_id` (RFC 9068 §2.2) does not.
+    """
+    subjects = {str(identity.subject), *_texts(claims, "sub")}
+    if subjects & _texts(claims, "client_id", "azp"):
+        return "the subject is the client itself"
+    if any(subject.startswith("host:") for subject in subjects):
+        return "the subject is a host (WLCG profile 1.3)"
+    return None
+
+
+def _texts(claims: Mapping[str, Any], *names: str) -> set[str]:
+    return {value for name in names if isinstance(value := claims.get(name), str)}
+
+
+def _purpose(claims: Mapping[str, Any]) -> Purpose:
+    try:
+        return parse_purpose(claims)
+    except InvalidInput as error:
+        raise _refused(error.reason, error.detail) from error
 
 
 def _date(claims: Mapping[str, Any], name: str) -> int:

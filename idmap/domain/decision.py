@@ -34,6 +34,8 @@ class Recorded:
     account: Account | None
     bans: tuple[Ban, ...] = ()
     """Bans of the identity, of its account, and of the account's other identities."""
+    robot: bool = False
+    """A client, a host or a service account: only rules for robots match it, and those match nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def decide(
     considered = tuple(_consider(recorded, rule) for rule in rules.rules)
     grant = _find_grant(recorded, rules)
     if door is None:
-        reasons: tuple[Reason, ...] = (Reason.NO_RULE_MATCHES,) if grant is None else ()
+        reasons: tuple[Reason, ...] = () if grant is not None else (_unmatched(recorded),)
     else:
         reasons = tuple(_door_reasons(recorded, grant, at, door, credential))
     return Decision(
@@ -152,16 +154,35 @@ def day_of(at: int) -> date:
 def _consider(recorded: Recorded, rule: Rule) -> Considered:
     return Considered(
         rule_id=rule.rule_id,
-        condition=f"member of {rule.group.path} at {rule.group.issuer}",
-        matched=recorded.active_at_source and rule.group in recorded.groups,
+        condition=_condition(rule),
+        matched=_matches(recorded, rule),
     )
 
 
+def _condition(rule: Rule) -> str:
+    member = f"member of {rule.group.path} at {rule.group.issuer}"
+    if not rule.robots:
+        return member
+    return f"a robot, {member}" + (" or named by the rule" if rule.subjects else "")
+
+
+def _matches(recorded: Recorded, rule: Rule) -> bool:
+    """Rules for robots match robots alone, and the others people alone."""
+    if not recorded.active_at_source or recorded.robot is not rule.robots:
+        return False
+    named = recorded.identity.subject in rule.subjects
+    return rule.group in recorded.groups or (
+        named and recorded.identity.issuer == rule.group.issuer
+    )
+
+
+def _unmatched(recorded: Recorded) -> Reason:
+    return Reason.ROBOT_REFUSED if recorded.robot else Reason.NO_RULE_MATCHES
+
+
 def _find_grant(recorded: Recorded, rules: RuleSet) -> Grant | None:
-    if not recorded.active_at_source:
-        return None
     for rule in rules.rules:
-        if rule.group in recorded.groups:
+        if _matches(recorded, rule):
             primary = rule.account_class.primary_group
             secondary = frozenset(rule.secondary_groups) & recorded.groups
             return Grant(rule=rule, secondary_groups=secondary - {primary})
@@ -186,8 +207,10 @@ def _door_reasons(
             yield Reason.BANNED
         yield Reason.ACCOUNT_UNKNOWN
         if grant is None:
-            yield Reason.NO_RULE_MATCHES
+            yield _unmatched(recorded)
         return
+    if credential is not None and credential.robot and not recorded.robot:
+        yield Reason.ROBOT_REFUSED
     reason = account_reason(recorded.account, recorded.bans, at)
     if reason is not Reason.OK:
         yield reason

@@ -1,8 +1,9 @@
 """What a site trusts an issuer for, as data.
 
 A profile names the issuer's exact string and an explicit list of aliases (never a guess about slashes), the claim
-that is the stable subject, the algorithms it may sign with, and for each door the audiences that door
-accepts. There is no profile without audiences, and one audience opens one kind of door (law 13).
+that is the stable subject, the algorithms it may sign with, how it speaks of groups, and for each door the audiences
+that door accepts. There is no profile without audiences, and one audience opens one kind of door (law 13).
+Ready-made profiles are in `profiles`; the form in which a profile travels and is stored, in `issuer_document`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from idmap.domain.doors import Door, DoorKind
+from idmap.domain.entitlements import Pinning, parse_namespace
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
+from idmap.domain.introspection import Introspection
 from idmap.domain.reasons import Reason
 
 ASYMMETRIC_ALGORITHMS: Final = frozenset(
@@ -25,7 +28,9 @@ ASYMMETRIC_ALGORITHMS: Final = frozenset(
 """Everything a profile may allow. `none` and the HMAC family cannot be written down at all."""
 
 WLCG_ANY_AUDIENCE: Final = "https://wlcg.cern.ch/jwt/v1/any"
-"""WLCG's audience for everybody; it would open every door, so no door may list it."""
+"""WLCG's audience for everybody. Listing it is the opt-in; ssh, admin and gate doors cannot."""
+
+_ANY_AUDIENCE_KINDS: Final = frozenset({DoorKind.API, DoorKind.COMPONENT})
 
 DEFAULT_LEEWAY_SECONDS: Final = 60
 """WLCG profile 1.3 suggests 60 s of clock skew."""
@@ -41,15 +46,38 @@ class GroupsDialect(StrEnum):
     """How a claim spells groups."""
 
     PATH = "path"
-    """`vo/sub` or `/vo/sub`: INDIGO IAM `groups`, WLCG `wlcg.groups`."""
+    """`vo/sub` or `/vo/sub`: INDIGO IAM `groups` and (`kc`) `roles`, WLCG `wlcg.groups`."""
+    ENTITLEMENT = "entitlement"
+    """AARC-G069 URNs, one or a list; needs `urn_namespace` and `urn_authorities`."""
+    KEYCLOAK_PATH = "keycloak-path"
+    """Keycloak's group mapper with full paths; a bare name is not read, since two groups may share it."""
+    ROLES = "roles"
+    """Names of issuer-wide roles: a list, or Keycloak's `realm_access` with `roles` inside."""
+
+
+class RobotRule(StrEnum):
+    """What becomes of a token whose subject is a client or a host, not a person."""
+
+    REFUSE = "refuse"
+    BY_RULE = "by_rule"
+    """It passes verification, and only rules with `robots = true` match it."""
 
 
 class ProfileName(StrEnum):
-    """Ready-made profiles."""
+    """Ready-made profiles; what each says is in `profiles`."""
 
     INDIGO_IAM = "indigo-iam"
+    INDIGO_IAM_AARC = "indigo-iam-aarc"
+    INDIGO_IAM_KC = "indigo-iam-kc"
     WLCG = "wlcg"
+    EGI_CHECKIN = "egi-checkin"
+    HELMHOLTZ = "helmholtz"
+    KEYCLOAK = "keycloak"
     GENERIC = "generic"
+
+
+def _no_doors() -> Mapping[Door, frozenset[str]]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +103,32 @@ class IssuerProfile:
     max_age_seconds: int = DEFAULT_MAX_AGE_SECONDS
     jwks_uri: str | None = None
     """Set to skip discovery; otherwise the discovery document names it."""
+    accepted_type_claims: frozenset[str] = frozenset()
+    """Values of the *claim* `typ`, one of which must be there; empty: not looked at. Keycloak's ID tokens differ
+    from its access tokens in nothing else."""
+    urn_namespace: str | None = None
+    """The one namespace whose entitlement URNs are read, as in `urn:mace:egi.eu`."""
+    urn_authorities: frozenset[str] = frozenset()
+    """Authorities that may vouch for an entitlement, byte for byte; the empty string allows none to be named."""
+    parents_implied: bool = False
+    """Whether a member of a child is one of its parents too, and the holder of a role a member of its group."""
+    required_assurance: frozenset[str] = frozenset()
+    """`eduperson_assurance` values (REFEDS RAF), one of which the token must carry; empty: none needed."""
+    required_acr: Mapping[Door, frozenset[str]] = field(default_factory=_no_doors)
+    """For a door, the values of `acr` of which the token must carry one (as in REFEDS MFA)."""
+    robots: RobotRule = RobotRule.REFUSE
+    introspection: Introspection | None = None
+    """How opaque tokens are asked about; without it they open nothing."""
 
     def spells(self) -> frozenset[Issuer]:
         """Every exact string by which tokens of this issuer may name it."""
         return self.aliases | {self.issuer}
+
+    def pinning(self) -> Pinning | None:
+        """Which entitlements count; None when the profile names no namespace."""
+        if self.urn_namespace is None:
+            return None
+        return Pinning(self.urn_namespace, self.urn_authorities)
 
 
 def check_profile(profile: IssuerProfile) -> IssuerProfile:
@@ -94,14 +144,21 @@ def check_profile(profile: IssuerProfile) -> IssuerProfile:
     owner: dict[str, DoorKind] = {}
     for door, audiences in profile.audiences.items():
         for audience in audiences:
-            if audience == WLCG_ANY_AUDIENCE:
-                raise _invalid(
-                    "audiences", f"{door}: the audience for everybody opens no door here"
-                )
+            if audience == WLCG_ANY_AUDIENCE and door.kind not in _ANY_AUDIENCE_KINDS:
+                raise _invalid("audiences", f"{door}: the audience for everybody does not open it")
             if owner.setdefault(audience, door.kind) is not door.kind:
                 raise _invalid("audiences", f"{audience!r} may open one kind of door only")
     if not 0 <= profile.leeway_seconds <= 300 or not 60 <= profile.max_age_seconds <= 31 * 86400:
         raise _invalid("leeway_seconds or max_age_seconds", "out of bounds")
+    if not profile.subject_claim:
+        raise _invalid("subject_claim", "a claim's name is needed")
+    if not profile.accepted_types:
+        raise _invalid("accepted_types", "at least one; the empty string stands for an absent typ")
+    if not all(profile.required_acr.values()) or not profile.required_acr.keys() <= set(
+        profile.audiences
+    ):
+        raise _invalid("required_acr", "at least one value for each door, and doors with audiences")
+    _check_entitlements(profile)
     return profile
 
 
@@ -123,6 +180,24 @@ def is_loopback_url(url: str) -> bool:
     """Whether the URL is plain http to this very host, the one place where plain http may go."""
     parts = urlsplit(url)
     return parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
+
+
+def _check_entitlements(profile: IssuerProfile) -> None:
+    """A namespace without authorities would say nothing, and URNs without a namespace would say anything."""
+    if profile.urn_namespace is None:
+        if GroupsDialect.ENTITLEMENT in profile.groups_claims.values():
+            raise _invalid("urn_namespace", "entitlements are read in one named namespace only")
+        return
+    try:
+        canonical = parse_namespace(profile.urn_namespace)
+    except InvalidInput as error:
+        raise _invalid("urn_namespace", error.detail) from error
+    if canonical != profile.urn_namespace:
+        raise _invalid("urn_namespace", f"is written {canonical!r}")
+    if not profile.urn_authorities:
+        raise _invalid(
+            "urn_authorities", "at least one; the empty string stands for an absent authority"
+        )
 
 
 def _check_url(name: str, url: str) -> None:

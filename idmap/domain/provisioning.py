@@ -205,9 +205,13 @@ def _changes_for_account(
     all of them together are members of. Otherwise one identity's leaving would end what another still gives."""
     first = identities[0].recorded
     active = [person.recorded for person in identities if person.recorded.active_at_source]
+    # A person's account that a robot is linked to stays a person's: the robot adds nothing to it.
+    active = [recorded for recorded in active if not recorded.robot] or active
     together = replace(
         first,
         active_at_source=bool(active),
+        robot=(active or [first])[0].robot,
+        identity=(active or [first])[0].identity,
         groups=frozenset(group for recorded in active or [first] for group in recorded.groups),
     )
     account = first.account
@@ -222,11 +226,13 @@ def _changes_for_account(
 
 def _open(person: PersonFacts, grant: Grant) -> OpenAccount:
     account_class = grant.rule.account_class
+    # Robots have names of their own: a service account's must not be taken from a person who is yet to come.
+    preferred = None if grant.rule.robots else person.preferred_username
     return OpenAccount(
         identity=person.recorded.identity,
         rule_id=grant.rule.rule_id,
         number_range=account_class.number_range,
-        spelled=spell_username(person.preferred_username),
+        spelled=spell_username(preferred),
         primary_group=account_class.primary_group,
         secondary_groups=tuple(sorted(grant.secondary_groups)),
         shell=account_class.shell,

@@ -40,6 +40,8 @@ class Reason(StrEnum):
     WLCG_VERSION_REFUSED = "wlcg_version_refused"
     ROBOT_REFUSED = "robot_refused"
     AUTHENTICATION_TOO_OLD = "authentication_too_old"
+    ASSURANCE_TOO_LOW = "assurance_too_low"
+    ACR_REFUSED = "acr_refused"
     ISSUER_UNAVAILABLE = "issuer_unavailable"
 
     # the person and the account
@@ -74,6 +76,7 @@ class Reason(StrEnum):
     RULE_INVALID = "rule_invalid"
     CLASS_WITHOUT_PRIMARY_GROUP = "class_without_primary_group"
     ISSUER_INVALID = "issuer_invalid"
+    PAIRWISE_SUBJECT = "pairwise_subject"
     TRANSITION_REFUSED = "transition_refused"
     VERSION_CONFLICT = "version_conflict"
 
@@ -196,6 +199,14 @@ REASONS: Final = MappingProxyType(
         Reason.AUTHENTICATION_TOO_OLD: _T(
             "This door needs a recent authentication.", "Log in again and request a fresh token."
         ),
+        Reason.ASSURANCE_TOO_LOW: _T(
+            "Your identity provider does not say that you were identified well enough for this site.",
+            "Use a vetted identity, or ask your home organisation; 'idmap issuers show' lists what is wanted.",
+        ),
+        Reason.ACR_REFUSED: _T(
+            "This door needs a stronger authentication, such as a second factor.",
+            "Log in again with a second factor and request a fresh token.",
+        ),
         Reason.ISSUER_UNAVAILABLE: _T(
             "The identity provider could not be asked.", "Try again when it answers."
         ),
@@ -280,6 +291,10 @@ REASONS: Final = MappingProxyType(
         ),
         Reason.ISSUER_INVALID: _T(
             "The issuer's profile cannot be used as written.", "The detail names the field to mend."
+        ),
+        Reason.PAIRWISE_SUBJECT: _T(
+            "The issuer gives each client another subject for the same person.",
+            "Name the claim that stays the same for everybody with --subject-claim, as in voperson_id.",
         ),
         Reason.TRANSITION_REFUSED: _T(
             "The account cannot go from its state to that one.",

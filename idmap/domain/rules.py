@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from idmap.domain.errors import IdmapError, InvalidInput
-from idmap.domain.groups import Group, parse_group
-from idmap.domain.identity import Identity, Issuer, parse_subject
+from idmap.domain.errors import InvalidInput
+from idmap.domain.groups import Group, parse_group_id
+from idmap.domain.identity import Identity, Issuer, Subject, parse_subject
 from idmap.domain.reasons import Reason
 
 FORMAT: Final = 1
@@ -44,12 +44,18 @@ class AccountClass:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Members of `group` get an account of `account_class`, and the gids of the groups listed that they are in."""
+    """Members of `group` get an account of `account_class`, and the gids of the groups listed that they are in.
+
+    With `robots` it matches robots alone: members of the group, and those whose subjects it names.
+    """
 
     rule_id: str
     group: Group
     account_class: AccountClass
     secondary_groups: tuple[Group, ...]
+    robots: bool = False
+    subjects: frozenset[Subject] = frozenset()
+    """Robots that no source lists in the group: clients and hosts are in no group (INDIGO IAM #681)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ def parse_rules(document: Mapping[str, Any], version: int) -> RuleSet:
         if rule.rule_id in seen:
             raise _invalid(f"rule {rule.rule_id}", "id: used twice")
         seen.add(rule.rule_id)
+    _check_ranges_of_robots(rules)
     return RuleSet(
         version=version,
         rules=rules,
@@ -121,6 +128,17 @@ def parse_rules(document: Mapping[str, Any], version: int) -> RuleSet:
         ),
         group_range=_label(groups, "range", "groups", default="groups"),
     )
+
+
+def _check_ranges_of_robots(rules: tuple[Rule, ...]) -> None:
+    """A number tells whether it is a robot's: no range serves both."""
+    people = {rule.account_class.number_range for rule in rules if not rule.robots}
+    for rule in rules:
+        if rule.robots and rule.account_class.number_range in people:
+            raise _invalid(
+                f"rule {rule.rule_id}",
+                f"robots: range {rule.account_class.number_range} serves people; robots need one of their own",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +172,21 @@ class _Class:
 def _parse_rule(body: Mapping[str, Any], index: int, classes: Mapping[str, _Class]) -> Rule:
     rule_id = _label(body, "id", f"rule {index}")
     where = f"rule {rule_id}"
-    _known(body, {"id", "issuer", "group", "class", "secondary_groups"}, where)
+    _known(
+        body, {"id", "issuer", "group", "class", "secondary_groups", "robots", "subjects"}, where
+    )
     issuer = Issuer(_text(body, "issuer", where))
     class_name = _text(body, "class", where)
     if class_name not in classes:
         raise _invalid(where, f"class: there is no class {class_name!r}")
+    robots = body.get("robots", False)
+    if type(robots) is not bool:
+        raise _invalid(where, "robots: true or false is needed")
+    subjects = frozenset(_subject(text, where, "subjects") for text in _list(body, "subjects"))
+    if subjects and not robots:
+        raise _invalid(
+            where, "subjects: a person gets an account by membership; only robots are named"
+        )
     return Rule(
         rule_id=rule_id,
         group=_group(issuer, body.get("group"), where, "group"),
@@ -167,6 +195,8 @@ def _parse_rule(body: Mapping[str, Any], index: int, classes: Mapping[str, _Clas
             _group(issuer, spelling, where, "secondary_groups")
             for spelling in _list(body, "secondary_groups")
         ),
+        robots=robots,
+        subjects=subjects,
     )
 
 
@@ -178,15 +208,20 @@ def _parse_administrator(body: Mapping[str, Any], index: int) -> Administrator:
         raise _invalid(where, "either subject or group")
     if "group" in body:
         return Administrator(identity=None, group=_group(issuer, body["group"], where, "group"))
+    subject = _subject(body["subject"], where, "subject")
+    return Administrator(identity=Identity(issuer, subject), group=None)
+
+
+def _subject(value: object, where: str, member: str) -> Subject:
     try:
-        return Administrator(identity=Identity(issuer, parse_subject(body["subject"])), group=None)
-    except IdmapError as error:
-        raise _invalid(where, error.detail) from error
+        return parse_subject(value)
+    except InvalidInput as error:
+        raise _invalid(where, f"{member}: {error.detail}") from error
 
 
 def _group(issuer: Issuer, spelling: object, where: str, member: str) -> Group:
     try:
-        return parse_group(issuer, spelling)
+        return parse_group_id(issuer, spelling)
     except InvalidInput as error:
         raise _invalid(where, f"{member}: {error.detail}") from error
 

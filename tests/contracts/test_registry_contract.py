@@ -547,6 +547,31 @@ def test_an_older_token_that_arrives_after_the_listing_changes_nothing(registry:
     assert groups_of(registry, "a") == {"vo/later"}
 
 
+def test_who_is_a_robot_is_what_was_said_last(registry: Registry) -> None:
+    """A listing says it both ways; a token only marks, and silence changes nothing."""
+
+    def robots() -> list[str]:
+        with registry.read() as reader:
+            return sorted(f.recorded.identity.subject for f in reader.people() if f.recorded.robot)
+
+    with registry.write(AUTHOR) as writer:
+        writer.record_listing(listing(listed("a", VO, robot=True), listed("b", VO)))
+        writer.record_observation(person("c"), frozenset({VO}), None, NOW, robot=True)
+        writer.record_observation(person("d"), frozenset({VO}), None, NOW)
+        writer.record_observation(person("d"), frozenset({VO}), None, NOW + 1, robot=True)
+        writer.record_observation(person("d"), frozenset({VO}), None, NOW + 2)
+    assert robots() == ["a", "c", "d"]
+    with registry.write(AUTHOR) as writer:
+        writer.record_listing(listing(listed("a", readable=False), began=NOW + 5))
+    assert robots() == ["a", "c", "d"]
+    with registry.write(AUTHOR) as writer:
+        writer.record_listing(listing(listed("a", VO), listed("b", VO, robot=True), began=NOW + 6))
+    assert robots() == ["b", "c", "d"]
+    with registry.read() as reader:
+        assert reader.recorded(person("b")).robot
+        assert not reader.recorded(person("a")).robot
+
+
 def test_a_token_only_adds(registry: Registry) -> None:
     with registry.write(AUTHOR) as writer:
         writer.record_observation(person("a"), frozenset({VO, STAFF}), "alice", NOW)

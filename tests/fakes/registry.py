@@ -65,6 +65,7 @@ class _Person:
     active: bool = True
     preferred_username: str | None = None
     unreadable: bool = False
+    robot: bool = False
     seen: dict[tuple[Group, str], int] = field(default_factory=dict)
     """(group, who said it) → when."""
 
@@ -183,6 +184,7 @@ class FakeReader:
             active_at_source=person.active,
             groups=frozenset(group for group, _ in person.seen),
             account=self._state.accounts.get(person.account_id or 0),
+            robot=person.robot,
             bans=tuple(
                 ban
                 for ban in self.bans()
@@ -460,6 +462,7 @@ class FakeWriter(FakeReader):
                     del person.seen[key]
             if found is not None:
                 person.active = found.active
+                person.robot = found.robot
                 person.preferred_username = found.preferred_username or person.preferred_username
                 for key in ((group, source) for group in found.groups & watched):
                     person.seen[key] = known.get(key, listing.began)
@@ -469,7 +472,13 @@ class FakeWriter(FakeReader):
             self._record("record_listing", source=listing.source, listed=len(listed))
 
     def record_observation(
-        self, identity: Identity, groups: frozenset[Group], preferred_username: str | None, at: int
+        self,
+        identity: Identity,
+        groups: frozenset[Group],
+        preferred_username: str | None,
+        at: int,
+        *,
+        robot: bool = False,
     ) -> None:
         if any(group.issuer != identity.issuer for group in groups):
             raise InvalidInput(Reason.CLAIM_INVALID, f"{identity}: groups of another issuer")
@@ -481,7 +490,11 @@ class FakeWriter(FakeReader):
             if self._state.listed.get(group, 0) <= at:
                 seen = person.seen.get((group, TOKEN), 0)
                 person.seen[group, TOKEN] = max(seen, at)
-        renamed = before is None or before.preferred_username != person.preferred_username
+        person.robot = person.robot or robot
+        renamed = before is None or (before.preferred_username, before.robot) != (
+            person.preferred_username,
+            person.robot,
+        )
         if renamed or {group for group, _ in person.seen} != known:
             self._record("observe_person", subject=identity.subject)
 

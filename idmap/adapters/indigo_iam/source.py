@@ -157,6 +157,7 @@ def _merge(
             active=record.active,
             preferred_username=record.preferred_username,
             readable=record.problem is None,
+            robot=record.robot,
         )
 
 

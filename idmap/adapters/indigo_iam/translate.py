@@ -53,6 +53,8 @@ class PersonRecord:
     active: bool
     preferred_username: str | None
     group_uuids: frozenset[str]
+    robot: bool = False
+    """A service account (INDIGO IAM 1.11 and later say so)."""
     problem: str | None = None
     """Names the field that could not be read; the other members then mean nothing."""
 
@@ -119,6 +121,7 @@ def parse_person(row: object, at: int) -> PersonRecord:
             active=_active(record) and not ended,
             preferred_username=_user_name(record),
             group_uuids=_group_uuids(record),
+            robot=_service_account(record),
         )
     except _Unreadable as error:
         return PersonRecord(subject, False, None, frozenset(), problem=str(error))
@@ -155,14 +158,26 @@ def _group_uuids(row: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(readable)
 
 
-def _ended(row: Mapping[str, Any], at: int) -> bool:
-    """Whether the membership's end is past; IAM itself waits a week before it says `active: false`."""
+def _extension(row: Mapping[str, Any]) -> Mapping[str, Any]:
     extension = row.get(USER_EXTENSION)
     if extension is None:
-        return False
+        return {}
     if not isinstance(extension, dict):
         raise _Unreadable("the IndigoUser extension is not an object")
-    end = extension.get("endTime")
+    return extension
+
+
+def _service_account(row: Mapping[str, Any]) -> bool:
+    """Absent or null is a person: versions before service accounts have none."""
+    said = _extension(row).get("serviceAccount")
+    if said is not None and type(said) is not bool:
+        raise _Unreadable("serviceAccount is not true or false")
+    return said is True
+
+
+def _ended(row: Mapping[str, Any], at: int) -> bool:
+    """Whether the membership's end is past; IAM itself waits a week before it says `active: false`."""
+    end = _extension(row).get("endTime")
     if end is None:
         return False
     try:

@@ -37,6 +37,7 @@ _CHANGE_PERSON: Final = (
         active=bindparam("new_active"),
         preferred_username=bindparam("new_name"),
         unreadable_since=bindparam("new_unreadable"),
+        robot=bindparam("new_robot"),
     )
 )
 
@@ -49,6 +50,7 @@ class _Known:
     active: bool = True
     preferred_username: str | None = None
     unreadable_since: int | None = None
+    robot: bool = False
     new: bool = False
     observed: set[tuple[int, str]] = field(default_factory=set)
     """(group, who said it), of watched groups: by this source, and stale ones by tokens."""
@@ -92,7 +94,13 @@ class ObservationWriter(AccountWriter):
             )
 
     def record_observation(
-        self, identity: Identity, groups: frozenset[Group], preferred_username: str | None, at: int
+        self,
+        identity: Identity,
+        groups: frozenset[Group],
+        preferred_username: str | None,
+        at: int,
+        *,
+        robot: bool = False,
     ) -> None:
         """Groups of another issuer are refused: InvalidInput(CLAIM_INVALID) (law 1)."""
         if any(group.issuer != identity.issuer for group in groups):
@@ -125,8 +133,15 @@ class ObservationWriter(AccountWriter):
                 .where(IDENTITIES.c.identity_id == person.identity_id)
                 .values(preferred_username=preferred_username)
             )
+        marked = robot and not person.robot
+        if marked:
+            self._db.execute(
+                update(IDENTITIES)
+                .where(IDENTITIES.c.identity_id == person.identity_id)
+                .values(robot=True)
+            )
         gained = sorted(paths[number] for number in paths.keys() - seen)
-        if gained or renamed or person.new:
+        if gained or renamed or marked or person.new:
             self._record_person(identity.issuer, identity.subject, TOKEN, gained=gained)
 
     def _get_or_add_identity(
@@ -139,7 +154,9 @@ class ObservationWriter(AccountWriter):
             )
         ).first()
         if row is not None:
-            return _Known(row.identity_id, preferred_username=row.preferred_username)
+            return _Known(
+                row.identity_id, preferred_username=row.preferred_username, robot=row.robot
+            )
         identity_id = self._next_key(IDENTITIES.c.identity_id)
         self._insert(
             IDENTITIES,
@@ -162,7 +179,11 @@ class ObservationWriter(AccountWriter):
         people = select(IDENTITIES).where(IDENTITIES.c.issuer == listing.issuer)
         known = {
             row.subject: _Known(
-                row.identity_id, row.active, row.preferred_username, row.unreadable_since
+                row.identity_id,
+                row.active,
+                row.preferred_username,
+                row.unreadable_since,
+                row.robot,
             )
             for row in self._db.execute(people)
         }
@@ -191,7 +212,13 @@ class ObservationWriter(AccountWriter):
         if before.unreadable_since is not None:
             return False
         self._save_person(
-            listing, subject, before, before.active, before.preferred_username, listing.began
+            listing,
+            subject,
+            before,
+            active=before.active,
+            name=before.preferred_username,
+            unreadable_since=listing.began,
+            robot=before.robot,
         )
         self._record_person(listing.issuer, subject, listing.source, unreadable=True)
         return True
@@ -209,10 +236,24 @@ class ObservationWriter(AccountWriter):
         """A readable person, or one who is not listed and so loses the watched groups."""
         active = before.active if person is None else person.active
         name = (person.preferred_username if person else None) or before.preferred_username
-        as_before = (before.active, before.preferred_username, before.unreadable_since)
-        saved = before.new or as_before != (active, name, None)
+        robot = before.robot if person is None else person.robot
+        as_before = (
+            before.active,
+            before.preferred_username,
+            before.unreadable_since,
+            before.robot,
+        )
+        saved = before.new or as_before != (active, name, None, robot)
         if saved:
-            self._save_person(listing, subject, before, active, name, None)
+            self._save_person(
+                listing,
+                subject,
+                before,
+                active=active,
+                name=name,
+                unreadable_since=None,
+                robot=robot,
+            )
         after = {(number, source) for number in wanted}
         if not saved and after == before.observed:
             return False
@@ -251,9 +292,11 @@ class ObservationWriter(AccountWriter):
         listing: Listing,
         subject: str,
         before: _Known,
+        *,
         active: bool,
         name: str | None,
         unreadable_since: int | None,
+        robot: bool,
     ) -> None:
         if before.new:
             row: dict[str, Any] = {
@@ -265,6 +308,7 @@ class ObservationWriter(AccountWriter):
                 "preferred_username": name,
                 "first_seen": listing.began,
                 "unreadable_since": unreadable_since,
+                "robot": robot,
             }
             self._hold_back(_ADD_PERSON, [row])
         else:
@@ -273,6 +317,7 @@ class ObservationWriter(AccountWriter):
                 "new_active": active,
                 "new_name": name,
                 "new_unreadable": unreadable_since,
+                "new_robot": robot,
             }
             self._hold_back(_CHANGE_PERSON, [change])
 

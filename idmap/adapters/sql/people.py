@@ -268,6 +268,7 @@ def _facts_of(
                 groups=groups.group_set(observed.get(row.identity_id, ())),
                 account=accounts.get(row.account_id),
                 bans=bans.reaching(row.identity_id, row.account_id),
+                robot=row.robot,
             ),
             preferred_username=row.preferred_username,
             present_unchanged=row.unreadable_since is not None,

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -229,6 +230,8 @@ class IdentityRow(_Row, table=True):
     first_seen: int = _time()
     unreadable_since: int | None = _time_or_null()
     """Set while the source's listings name the person but cannot be read in full (law 6)."""
+    robot: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """A client, a host or a service account: only rules for robots match it."""
 
 
 class ObservationRow(_Row, table=True):

@@ -145,3 +145,23 @@ def test_a_page_that_is_not_the_one_asked_for_is_refused(counted: int, start: in
     body = {"totalResults": 5, "itemsPerPage": counted, "startIndex": 1, "Resources": [{}]}
     with pytest.raises(SourceFailed):
         parse_page(body, start=start)
+
+
+@pytest.mark.parametrize(
+    ("extension", "robot"),
+    [
+        (None, False), ({}, False), ({"serviceAccount": None}, False),
+        ({"serviceAccount": False}, False), ({"serviceAccount": True}, True),
+    ],
+)  # fmt: skip
+def test_a_service_account_is_a_robot(extension: object, robot: bool) -> None:
+    """Versions of IAM before service accounts say nothing of it."""
+    record = parse_person(person(**{USER_EXTENSION: extension}), NOW)
+    assert (record.robot, record.problem) == (robot, None)
+
+
+@pytest.mark.parametrize("said", ["true", 1, [], {}])
+def test_an_unreadable_service_account_counts_as_unchanged(said: object) -> None:
+    """Neither a person nor a robot is guessed (law 6)."""
+    record = parse_person(person(**{USER_EXTENSION: {"serviceAccount": said}}), NOW)
+    assert record.problem == "serviceAccount is not true or false"

@@ -76,6 +76,68 @@ def test_a_slash_too_few_is_named_and_not_repaired(service: Service) -> None:
     assert len(service.json("issuers", "list")["issuers"]) == 1
 
 
+def test_what_the_issuer_says_of_itself_is_shown(service: Service) -> None:
+    """And the ready-made profile fills in what nobody had to write."""
+    document: dict[str, Any] = {
+        "jwks_uri": "https://x.example/jwks", "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"], "scopes_supported": ["openid", "entitlements"],
+    }  # fmt: skip
+    with _metadata(document) as address:
+        document["issuer"] = address
+        add = (
+            "issuers", "add", address, "--profile", "egi-checkin", "--audience", "api=x",
+            "--acr", "api=https://refeds.org/profile/mfa", "--urn-authority", "a.example",
+            "--urn-authority", "", *WHY,
+        )  # fmt: skip
+        printed = service.run(*add)
+        found = service.json(*add)["found"]
+    assert printed.exit_code == 0, printed.output
+    for line in ("its algorithms", "RS256", "its scopes", "openid, entitlements", "entitlement)"):
+        assert line in printed.stdout
+    assert found["subject_types"] == ["public"]
+    shown = service.json("issuers", "show", address)
+    assert shown["urn_namespace"] == "urn:mace:egi.eu"
+    assert shown["urn_authorities"] == ["", "a.example"]
+    assert shown["groups_claims"]["entitlements"] == "entitlement"
+    assert shown["required_acr"] == {"api": ["https://refeds.org/profile/mfa"]}
+
+
+def test_an_issuer_of_pairwise_subjects_needs_a_stable_claim(service: Service) -> None:
+    """Its `sub` is another for every client: the same person would get two accounts."""
+    document: dict[str, Any] = {
+        "jwks_uri": "https://x.example/jwks", "subject_types_supported": ["pairwise"],
+    }  # fmt: skip
+    with _metadata(document) as address:
+        document["issuer"] = address
+        add = ("issuers", "add", address, "--audience", "api=x", *WHY)
+        refused = service.run(*add)
+        assert refused.exit_code == 2
+        assert "[pairwise_subject]" in refused.stderr
+        assert "--subject-claim" in refused.stderr
+        assert service.run(*add, "--subject-claim", "voperson_id").exit_code == 0
+    assert service.json("issuers", "show", address)["subject_claim"] == "voperson_id"
+
+
+def test_the_ready_made_profiles_are_listed_without_a_service() -> None:
+    """Each with what only the site can add."""
+    listed = CliRunner().invoke(whole_app(), ["issuers", "profiles", "--json"])
+    assert listed.exit_code == 0
+    needs = {one["name"]: one["needs"] for one in json.loads(listed.stdout)["profiles"]}
+    assert needs["indigo-iam-aarc"] == ["urn_namespace"]
+    assert {"indigo-iam", "wlcg", "egi-checkin", "helmholtz", "keycloak", "generic"} <= set(needs)
+    table = CliRunner().invoke(whole_app(), ["issuers", "profiles"])
+    assert all(name in table.stdout for name in needs)
+
+
+@pytest.mark.parametrize("pair", ["api", "=x", "api=", "nowhere=x"])
+def test_a_door_without_a_value_is_a_mistake(service: Service, pair: str) -> None:
+    """Said before anybody is asked."""
+    for option in ("--audience", "--acr"):
+        result = service.run("issuers", "add", "http://127.0.0.1:9/", option, pair, *WHY)
+        assert result.exit_code == 2
+        assert "[request_invalid]" in result.stderr or "[issuer_invalid]" in result.stderr
+
+
 def test_an_issuer_that_does_not_answer_is_not_trusted(service: Service) -> None:
     """Nothing is saved on a guess; --no-discovery says that it is meant."""
     add = ("issuers", "add", "http://127.0.0.1:9/", "--audience", "api=x", *WHY)
@@ -245,6 +307,10 @@ def test_plain_http_is_for_loopback_only(service: Service) -> None:
     assert (result.exit_code, "https" in result.stderr) == (2, True)
 
 
+ASKS_NOBODY = {("issuers", "profiles")}
+"""Commands that print what this program knows by itself."""
+
+
 @pytest.mark.parametrize("name", [*SUB_APPS, "explain"])
 def test_every_help_reads_well(name: str) -> None:
     """A sentence for every command; the common options on each."""
@@ -256,8 +322,9 @@ def test_every_help_reads_well(name: str) -> None:
             whole_app(), [name, str(command.name), "--help"], terminal_width=200
         )
         assert told.exit_code == 0
+        asks = (name, command.name) not in ASKS_NOBODY
         for option in ("--url", "--key-file", "--ca-file", "--json"):
-            assert option in told.output
+            assert (option in told.output) == (asks or option == "--json")
         assert command.callback is not None
         assert (command.callback.__doc__ or "").strip()
 
