@@ -1,0 +1,1 @@
+def nss_table(result): return "todo\n"
