@@ -169,11 +169,10 @@ def all_accounts(population: Population, rounds: int) -> dict[str, dict[str, Mea
         for contestant in (*fast, *slow):
             stack.enter_context(contestant)
         for operation in OPERATIONS:
-            most = max(1000, min(size, 200_000))
             if operation in ("name", "id", "initgroups", "unknown"):
                 for contestant in fast[:2]:  # every page has been touched before the first round
                     contestant.ask(operation, 0, size)
-            found[operation] = interleave([*fast, *slow], operation, rounds, size, most=most)
+            found[operation] = interleave([*fast, *slow], operation, rounds, size, most=200_000)
     return found
 
 
@@ -226,7 +225,7 @@ def against_sssd(population: Population, rounds: int) -> Measured:
                 operation: interleave(
                     pair, operation, rounds, sample_size, most=100_000, threads=threads
                 )
-                for operation in (OPERATIONS[:5] if threads == 1 else ("name", "id", "initgroups"))
+                for operation in (OPERATIONS if threads == 1 else ("name", "id", "initgroups"))
             }
         through = [
             enter(Contestant("idmap", ("glibc", "files idmap", "-"), sample)),

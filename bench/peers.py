@@ -159,6 +159,4 @@ def sss_module() -> str:
     for directory_name in os.environ.get("LD_LIBRARY_PATH", "").split(":"):
         if (Path(directory_name) / SSS_MODULE).exists():
             return str(Path(directory_name) / SSS_MODULE)
-    return next(
-        str(path) for path in Path("/lib").glob(f"*/{SSS_MODULE}")
-    )
+    return next(str(path) for path in Path("/lib").glob(f"*/{SSS_MODULE}"))

@@ -14,6 +14,11 @@ from statistics import median
 CONFIDENCE = 0.95
 
 
+def figure(value: float) -> str:
+    """Two digits behind the point, none from a hundred on: the rest is noise."""
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A median with the interval that covers the true one at least 95 times in 100."""
@@ -22,9 +27,9 @@ class Estimate:
     low: float
     high: float
 
-    def text(self, digits: int = 2) -> str:
+    def text(self) -> str:
         """As in the table."""
-        return f"{self.value:.{digits}f} [{self.low:.{digits}f} … {self.high:.{digits}f}]"
+        return f"{figure(self.value)} [{figure(self.low)} … {figure(self.high)}]"
 
 
 def ranks(count: int, confidence: float = CONFIDENCE) -> tuple[int, int]:
