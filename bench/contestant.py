@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-PROJECT = Path(__file__).resolve().parents[1]
-DRIVER = PROJECT / "build" / "bench" / "c" / "driver"
+from bench.places import DRIVER
+
 ANSWER_SECONDS = 180.0
 """Longest wait for one round; a round is aimed at hundredths of a second."""
 

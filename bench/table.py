@@ -100,8 +100,8 @@ def of_one_size(size: int, found: Figures) -> Iterator[str]:
     if sssd is None:
         return
     yield (
-        f"\n  {sssd['sample']:,} of them, against SSSD over slapd (filled in "
-        f"{sssd['fill_seconds']:.0f} s; unknown names are asked of its daemon)"
+        f"\n  {sssd['sample']:,} of them and {sssd['groups']} groups, against SSSD over slapd (filled "
+        f"in {sssd['fill_seconds']:.0f} s; unknown names are asked of its daemon)"
     )
     for part, title in (
         ("warm", "warm"),
