@@ -1,8 +1,8 @@
 """`make bench`: measures in a private host, prints the table, keeps the figures in build/bench.
 
 BENCH chooses the parts (nss, verify, resolve; all by default), ROUNDS how many paired rounds; for nss
-SIZES the populations, and PEERS=0 leaves SSSD and slapd out. Exit status 0 also when a target is missed: the table says so; 1 when something
-could not be measured.
+SIZES the populations, and PEERS=0 leaves SSSD and slapd out. Exit status 0 also when a target is missed
+(the table says so); 1 when something could not be measured.
 """
 
 from __future__ import annotations
