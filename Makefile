@@ -35,7 +35,7 @@ test: check ## everything that CI runs
 bench: setup ## against the peers and the limits, side by side; BENCH=nss,verify,resolve SIZES=1000,100000 ROUNDS=15 PEERS=0
 	@$(AS_ROOT) bench/packages
 	@$(MAKE) -s -C bench/c
-	@$(AS_ROOT) env PYTHONPATH=.:deploy/demo/site BENCH='$(BENCH)' SIZES='$(SIZES)' ROUNDS='$(ROUNDS)' PEERS='$(PEERS)' \
+	@$(AS_ROOT) env PYTHONPATH=.:deploy/demo/site BENCH='$(BENCH)' SIZES='$(SIZES)' ROUNDS='$(ROUNDS)' PEERS='$(PEERS)' SAMPLE='$(SAMPLE)' \
 	  $(PYTHON) -m bench
 
 .PHONY: demo

@@ -1,8 +1,8 @@
 """`make bench`: measures in a private host, prints the table, keeps the figures in build/bench.
 
 BENCH chooses the parts (nss, verify, resolve; all by default), ROUNDS how many paired rounds; for nss
-SIZES the populations, and PEERS=0 leaves SSSD and slapd out. Exit status 0 also when a target is missed
-(the table says so); 1 when something could not be measured.
+SIZES the populations, SAMPLE how many accounts SSSD is filled with, and PEERS=0 leaves it out.
+Exit status 0 also when a target is missed (the table says so); 1 when something could not be measured.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def measure_nss(settings: Mapping[str, str]) -> dict[str, Any]:
     with PrivateHost(hostname="bench") as host:
         room = "mount -t tmpfs -o size=12g,mode=755 bench /var/lib && mount -o remount,size=4g /etc"
         host.run(["sh", "-c", room]).check()
-        arguments = [settings["SIZES"], settings["ROUNDS"], settings["PEERS"]]
+        arguments = [settings["SIZES"], *(settings[name] for name in ("ROUNDS", "PEERS", "SAMPLE"))]
         command = [host.python, "-m", "bench.nss", "/var/lib/result.json", *arguments]
         paths = {"PYTHONPATH": f"{PROJECT}:{PROJECT}/deploy/demo/site", "PYTHONUNBUFFERED": "1"}
         follow(host, host.start("bench", command, env=paths))
@@ -107,6 +107,7 @@ def main() -> None:
         "SIZES": "1000,100000,1000000",
         "ROUNDS": "31",
         "PEERS": "1",
+        "SAMPLE": "10000",
     }
     settings = {name: os.environ.get(name) or value for name, value in defaults.items()}
     OUT.mkdir(parents=True, exist_ok=True)

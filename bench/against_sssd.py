@@ -25,6 +25,8 @@ SAMPLE = 10_000
 """Accounts that SSSD is filled with; 3 to 5 ms each."""
 GROUPS = 500
 """Groups that it is filled with: each brings about a hundred members."""
+WAITS_AT_MOST = 0.001
+"""Of warm calls, how many may have waited for a daemon; above that they were not warm."""
 COLD = 20
 """Names per cold round; each is asked for once in the whole run."""
 OURS_HOW = ("module", str(OURS), "idmap")
@@ -36,12 +38,12 @@ def sss_how() -> tuple[str, str, str]:
     return ("module", peers.sss_module(), "sss")
 
 
-def against_sssd(population: Population, rounds: int) -> Measured:
+def against_sssd(population: Population, rounds: int, sample: int = SAMPLE) -> Measured:
     """Cold, warm, on many threads, through glibc, and the first lookup of a process."""
     lines = (SCRATCH / "order").read_text().splitlines(keepends=True)
     # Cold names come from the end of the order, so they are never part of the sample.
     reserve = min(len(lines) // 2, 3 * COLD * rounds)
-    size = min(SAMPLE, len(lines) - reserve)
+    size = min(sample, len(lines) - reserve)
     of_groups = list({line.split()[2]: line for line in lines[:size]}.values())[:GROUPS]
     files = {name: SCRATCH / name for name in ("sample", "groups", "unseen")}
     files["sample"].write_text("".join(lines[:size]))
@@ -85,6 +87,10 @@ def warm(files: dict[str, Path], size: int, group_count: int, rounds: int, found
             )
 
         found["warm"] = {operation: compare(operation) for operation in OPERATIONS}
+        for operation in OPERATIONS[:-1]:
+            waits = found["warm"][operation]["sssd"]["waits_per_call"]
+            if waits > WAITS_AT_MOST:
+                raise BenchError(f"SSSD was not warm: {waits:.4f} waits per {operation}")
         found["threads"] = {
             operation: compare(operation, THREADS) for operation in ("name", "id", "initgroups")
         }

@@ -112,7 +112,7 @@ def module_directory() -> Iterator[None]:
 
 
 def main() -> None:
-    """bench.nss OUT SIZES ROUNDS PEERS: sizes separated by commas; peers 1 or 0."""
+    """bench.nss OUT SIZES ROUNDS PEERS SAMPLE: sizes separated by commas; peers 1 or 0."""
     out, sizes, rounds = Path(sys.argv[1]), sys.argv[2].split(","), int(sys.argv[3])
     with_sssd = sys.argv[4] == "1"
     Path("/var/lib/extrausers").mkdir(exist_ok=True)
@@ -126,7 +126,7 @@ def main() -> None:
             found["all"] = all_accounts(population, rounds)
             if with_sssd:
                 say("  SSSD over slapd")
-                found["sssd"] = against_sssd(population, rounds)
+                found["sssd"] = against_sssd(population, rounds, int(sys.argv[5]))
             results[str(size)] = found
             out.write_text(json.dumps(results))
     say("done")
