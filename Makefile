@@ -20,9 +20,9 @@ check: setup ## layout, lint, types, architecture
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
 	@MYPYPATH=deploy/demo/site:deploy/demo/iam $(PYTHON) -m mypy --explicit-package-bases \
-	  deploy/demo/site/demo_site tests/e2e tools
+	  deploy/demo/site/demo_site tests/e2e tools bench
 	@.venv/bin/lint-imports --no-cache
-	@clang-format --dry-run -Werror pam_module/*.[ch] tests/c/*.[ch]
+	@clang-format --dry-run -Werror pam_module/*.[ch] tests/c/*.[ch] bench/c/*.[ch]
 	@$(PYTHON) tools/docs.py --check
 	@! grep -rnE 'StrictHostKeyChecking[= ]+no' --include='*' --exclude-dir=.git --exclude-dir=.venv \
 	  --exclude-dir=node_modules --exclude=Makefile . || { echo "host keys are always checked"; exit 1; }
@@ -30,6 +30,13 @@ check: setup ## layout, lint, types, architecture
 .PHONY: test
 test: check ## everything that CI runs
 	@$(PYTEST) -q tests
+
+.PHONY: bench
+bench: setup ## against the peers and the limits, side by side; BENCH=nss,verify,resolve SIZES=1000,100000 ROUNDS=15 PEERS=0
+	@$(AS_ROOT) bench/packages
+	@$(MAKE) -s -C bench/c
+	@$(AS_ROOT) env PYTHONPATH=.:deploy/demo/site BENCH='$(BENCH)' SIZES='$(SIZES)' ROUNDS='$(ROUNDS)' PEERS='$(PEERS)' SAMPLE='$(SAMPLE)' \
+	  $(PYTHON) -m bench
 
 .PHONY: demo
 demo: setup ## from an IAM group to an ssh login, every claim checked; leaves nothing behind
