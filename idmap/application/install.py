@@ -36,13 +36,13 @@ from idmap.application.install_state import (
     Verifier,
 )
 from idmap.application.install_view import (
+    ChunkReader,
     LocalAccounts,
     Masked,
     PosixView,
     compiler_input,
     mask,
     merge,
-    parse_chunk,
 )
 from idmap.domain.errors import IdmapError, NodeInstallFailed
 from idmap.domain.issuers import check_distinct
@@ -80,6 +80,7 @@ class Installer:
         self._bans = bans
         self._clock = clock
         self._reached = reached
+        self._reader = ChunkReader()
 
     def sync(self) -> bool:
         """Installs the newest snapshot; whether anything was installed.
@@ -109,7 +110,7 @@ class Installer:
             self._reached(Step.FLOOR_REMEMBERED)
             self._cache_chunks(manifest)
             self._reached(Step.CHUNKS_CACHED)
-            self._write(build_files(manifest, self._files, local), manifest, envelope, local)
+            self._write(self._build(manifest, local), manifest, envelope, local)
         self._bans.note_time(manifest.created)
         return True
 
@@ -129,8 +130,13 @@ class Installer:
                 return False
             if self._is_complete(manifest, local, state):
                 return False
-            self._write(build_files(manifest, self._files, local), manifest, envelope, local)
+            self._write(self._build(manifest, local), manifest, envelope, local)
         return True
+
+    def _build(self, manifest: Manifest, local: LocalAccounts) -> Built:
+        built = build_files(manifest, self._files, local, self._reader)
+        self._reader.keep_only(frozenset(chunk.sha256 for chunk in manifest.posix))
+        return built
 
     def _check_fresh(
         self, manifest: Manifest, state: AgentState, installed: InstalledPosix | None
@@ -219,15 +225,18 @@ class Installer:
             return None
 
 
-def build_files(manifest: Manifest, files: NodeFiles, local: LocalAccounts) -> Built:
-    """Everything that goes into posix.db and trust.db, from cached chunks.
+def build_files(
+    manifest: Manifest, files: NodeFiles, local: LocalAccounts, reader: ChunkReader | None = None
+) -> Built:
+    """Everything that goes into posix.db and trust.db, from cached chunks; `reader` may know some already.
 
     Raises NodeInstallFailed: MANIFEST_INVALID, NAME_REFUSED, NUMBER_REFUSED … for a record that no node
     installs, whoever signed it; DOWNLOAD_FAILED when a chunk is not in the cache.
     """
+    reader = ChunkReader(max_records=0) if reader is None else reader
     try:
         whole = merge(
-            parse_chunk(chunk.name, _cached(files, chunk), manifest.windows)
+            reader.read(chunk.name, chunk.sha256, _cached(files, chunk), manifest.windows)
             for chunk in manifest.posix
         )
     except NodeInstallFailed:
