@@ -209,8 +209,6 @@ def _door_reasons(
         if grant is None:
             yield _unmatched(recorded)
         return
-    if credential is not None and credential.robot and not recorded.robot:
-        yield Reason.ROBOT_REFUSED
     reason = account_reason(recorded.account, recorded.bans, at)
     if reason is not Reason.OK:
         yield reason
