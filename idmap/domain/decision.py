@@ -163,7 +163,7 @@ def _condition(rule: Rule) -> str:
     member = f"member of {rule.group.path} at {rule.group.issuer}"
     if not rule.robots:
         return member
-    return f"a robot, {member}" + (" or named by the rule" if rule.subjects else "")
+    return f"robot, {member}" + (" or named by the rule" if rule.subjects else "")
 
 
 def _matches(recorded: Recorded, rule: Rule) -> bool:
