@@ -163,7 +163,7 @@ def _condition(rule: Rule) -> str:
     member = f"member of {rule.group.path} at {rule.group.issuer}"
     if not rule.robots:
         return member
-    return f"a robot, {member}" + (" or named by the rule" if rule.subjects else "")
+    return f"robot, {member}" + (" or named by the rule" if rule.subjects else "")
 
 
 def _matches(recorded: Recorded, rule: Rule) -> bool:
@@ -209,8 +209,6 @@ def _door_reasons(
         if grant is None:
             yield _unmatched(recorded)
         return
-    if credential is not None and credential.robot and not recorded.robot:
-        yield Reason.ROBOT_REFUSED
     reason = account_reason(recorded.account, recorded.bans, at)
     if reason is not Reason.OK:
         yield reason

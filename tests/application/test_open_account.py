@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +25,7 @@ from tests.support.tokens import ISSUER, NOW, profile
 
 PATHS = ("hpc", "hpc/gpu", "hpc/long", "elsewhere")
 USERS = {"range": "people", "primary_group": "hpc", "shell": "/bin/bash", "home": "/h/{username}"}
-RULES = {
+RULES: dict[str, Any] = {
     "format": 1,
     "classes": {"users": USERS},
     "rules": [
@@ -108,3 +111,38 @@ def test_a_token_issued_before_somebody_left_does_not_bring_them_back() -> None:
     with pytest.raises(Refused) as refused:
         open_own_account(registry, _claims({"hpc"}, "ann"), NOW + 200)
     assert refused.value.reason is Reason.NO_RULE_MATCHES
+
+
+ROBOTS: dict[str, Any] = {
+    **RULES,
+    "classes": {"users": USERS, "robots": {**USERS, "range": "robots"}},
+    "rules": [
+        *RULES["rules"],
+        {
+            "id": "robots",
+            "issuer": ISSUER,
+            "group": "hpc",
+            "class": "robots",
+            "robots": True,
+            "subjects": ["host:ce.example"],
+        },
+    ],
+}
+
+
+def test_a_robot_gets_an_account_by_a_rule_for_robots_and_keeps_it() -> None:
+    """Refused until the rule names it; then numbered and named apart, and the nightly run agrees."""
+    registry = _registry()
+    robot = replace(_claims({"hpc"}, "judy", "host:ce.example"), robot=True)
+    with pytest.raises(Refused) as refused:
+        open_own_account(registry, robot, NOW)
+    assert refused.value.reason is Reason.ROBOT_REFUSED
+    with registry.write(Author("test", "a rule for robots")) as writer:
+        writer.add_range(NumberRange("robots", RangePurpose.PEOPLE, 210000, 210999))
+        writer.save_rules(ROBOTS, expect_version=None)
+    opened = open_own_account(registry, replace(robot, groups=frozenset()), NOW)
+    assert opened.created
+    assert (opened.account.username, opened.account.uid_number) == ("u210000", 210000)
+    with registry.read() as reader:
+        plan = plan_changes(reader.people(), reader.rules(), reader.posix_groups(), NOW + 86400)
+        assert not [change for change in plan.changes if change.REMOVES]

@@ -118,6 +118,18 @@ def test_an_issuer_of_pairwise_subjects_needs_a_stable_claim(service: Service) -
     assert service.json("issuers", "show", address)["subject_claim"] == "voperson_id"
 
 
+def test_introspection_needs_a_client_and_the_name_of_its_secret(service: Service) -> None:
+    """One without the other would fail at the first opaque token; the secret itself is never an argument."""
+    add = ("issuers", "add", "http://127.0.0.1:9/", "--audience", "api=x", "--no-discovery", *WHY)
+    for half in (("--introspection-client", "idmap"), ("--introspection-secret", "iam")):
+        refused = service.run(*add, *half)
+        assert (refused.exit_code, "[issuer_invalid]" in refused.stderr) == (2, True)
+    both = ("--introspection-client", "idmap", "--introspection-secret", "iam")
+    assert service.run(*add, *both).exit_code == 0
+    shown = service.json("issuers", "show", "http://127.0.0.1:9/")["introspection"]
+    assert (shown["client_id"], shown["secret"]) == ("idmap", "iam")
+
+
 def test_the_ready_made_profiles_are_listed_without_a_service() -> None:
     """Each with what only the site can add."""
     listed = CliRunner().invoke(whole_app(), ["issuers", "profiles", "--json"])
