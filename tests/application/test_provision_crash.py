@@ -182,7 +182,7 @@ def test_a_killed_night_leaves_everybody_as_before_or_as_planned(
 
 _names = st.sets(st.sampled_from([f"n{number}" for number in range(8)]))
 _night = st.fixed_dictionaries(
-    {path: _names for path in ("demo/compute", "demo/gpu", "demo/data")}
+    dict.fromkeys(("demo/compute", "demo/gpu", "demo/data"), _names)
     | {"inactive": _names, "unreadable": _names}
 )
 
