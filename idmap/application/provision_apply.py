@@ -45,7 +45,7 @@ class Pace:
     """How gently a run writes."""
 
     batch: int = BATCH
-    """Changes and recorded people in one transaction."""
+    """How much is kept in one transaction; one is a new account or a recorded person."""
     pause: Callable[[], None] = let_others_write
     """Called between two transactions, while no lock is held."""
 
