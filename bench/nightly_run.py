@@ -178,7 +178,7 @@ def main() -> None:
         _say(run_once(label, url, database, int(leave_out)))
         return
     with (
-        tempfile.TemporaryDirectory(dir=ROOT) as directory,
+        tempfile.TemporaryDirectory() as directory,
         running_simulator(population=options.population) as iam,
     ):
         database = f"sqlite:///{directory}/registry.db"
