@@ -2,13 +2,13 @@
 
 `Registry` is the one transactional record. A transaction reads one consistent state; a write transaction is
 exclusive, belongs to a named author with a reason, and everything it changes goes on the record in
-the same commit (law 12).
+the same commit (law 12). What takes long is rehearsed on a copy: a ban waits for no rehearsal (law 5).
 Each port has one contract suite in tests/contracts, run on a fake and on the real thing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
@@ -200,6 +200,10 @@ class RegistryReader(Protocol):
         """Every identity ever recorded, with its groups, account and bans; bounded memory."""
         ...
 
+    def observed_groups(self) -> frozenset[Group]:
+        """The groups that anybody is recorded in, whoever said so."""
+        ...
+
     def bans(self, *, at: int | None = None) -> tuple[Ban, ...]:
         """All bans not lifted; with `at` those in force then."""
         ...
@@ -224,6 +228,10 @@ class RegistryReader(Protocol):
     def credentials(self) -> tuple[MachineCredential, ...]: ...
     def nodes(self) -> tuple[NodeStatus, ...]: ...
     def changes(self, *, after: int = 0, limit: int = 100) -> tuple[ChangeEntry, ...]: ...
+    def last_change(self) -> int:
+        """The sequence of the newest entry of the record, 0 without one; in a writer, its own count too."""
+        ...
+
     def verify_changes(self) -> int:
         """Checks every commitment and the chain; gives the number of leaves. Raises Conflict when broken."""
         ...
@@ -259,10 +267,13 @@ class RegistryWriter(RegistryReader, Protocol):
         self, account_id: int, *, join: Iterable[Group] = (), leave: Iterable[Group] = ()
     ) -> Account: ...
     def change_shell(self, account_id: int, shell: str) -> Account: ...
-    def record_listing(self, listing: Listing) -> None:
+    def record_listing(
+        self, listing: Listing, *, only: Collection[Identity] | None = None
+    ) -> frozenset[Identity]:
         """Replaces what this source said of the watched groups, and supersedes older token observations of them.
 
         A person who is not listed keeps their identity and loses the watched groups; unreadable ones are left alone.
+        With `only`, nobody but these is touched, at the cost of these. Gives those whose record changed.
         """
         ...
 
@@ -321,6 +332,10 @@ class Registry(Protocol):
     def read(self) -> AbstractContextManager[RegistryReader]: ...
     def write(self, author: Author) -> AbstractContextManager[RegistryWriter]:
         """Commits at the end of the block; rolls back on any exception."""
+        ...
+
+    def rehearse(self, author: Author) -> AbstractContextManager[RegistryWriter]:
+        """A write transaction on a private copy of the newest state: never kept, and nobody waits for it."""
         ...
 
     def take_lease(self, name: str, holder: str, *, at: int, seconds: int) -> bool:

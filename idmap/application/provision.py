@@ -1,10 +1,11 @@
 """One provisioning run: observe → plan → guard → apply.
 
-The sources are read first, with no transaction open. Then the run is *rehearsed*: what they said is recorded,
-the plan computed, and everything rolled back; so the plan and its hash are known before anything is kept. The guard
-judges it. Only then one write transaction records the facts again, finds the same plan and applies it:
-facts and changes are kept together or not at all, under an author who names the plan (law 12). A rehearsal that finds
-nothing to do is kept as it is: there is no change to name a plan for.
+The sources are read first, with no transaction open. Then the run is *rehearsed* on a private copy of the
+registry: what they said is recorded there and the plan computed, so plan and hash are known before anything is kept,
+and nobody waits meanwhile: a ban least of all (law 5). The guard judges the plan. Only then it is applied, in short
+write transactions: each makes sure that what the plan rests on did not move, keeps the facts and the changes of
+the same people together or not at all, under an author who names the plan (law 12), and lets others in. When something
+moved, the rest is rehearsed anew. A crash between two of them leaves what the next run completes.
 
 A source that fails, a guard that stops, a range that is full: nothing is recorded and nobody is removed (laws 5
 and 6). Every run but a dry one leaves a run record. It does *not* publish: who watches
@@ -15,18 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Final
 
 from idmap.application.ports import Author, Clock, Progress, Registry, RunRecord, Source
+from idmap.application.provision_apply import Kept, Pace, apply_in_batches
 from idmap.application.provision_report import Outcome, ProvisionReport, record_of
 from idmap.application.provision_steps import (
-    Judged,
     Observed,
-    apply_plan,
+    Rehearsed,
+    apply_changes,
     observe,
-    record_and_plan,
     rehearse,
 )
 from idmap.domain.decision import day_of
@@ -40,7 +41,9 @@ LEASE_SECONDS: Final = 600
 
 _RENEW_AFTER_SECONDS: Final = 60
 _REHEARSALS: Final = 3
-"""How often a plan is made again because somebody changed something between rehearsal and application."""
+"""How often in a row a plan is made again because somebody changed something before any of it was kept."""
+
+_GENTLY: Final = Pace()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,10 @@ def run_provision(
     *,
     clock: Clock,
     progress: Progress = silent,
+    pace: Pace = _GENTLY,
 ) -> ProvisionReport:
-    """Runs once. Whatever idmap can name ends in the report; nothing was changed unless it says `applied`.
+    """Runs once. Whatever idmap can name ends in the report. Nothing was changed unless it says `applied`, or
+    its detail says how many changes had been applied before it was stopped.
 
     Raises Conflict(ALREADY_RUNNING) when another run holds the lease, and InvalidInput(REQUEST_INVALID) for
     a day in the past; both leave no trace.
@@ -88,6 +93,7 @@ def run_provision(
         request,
         clock,
         progress,
+        pace,
         started,
         _planning_time(request, started),
     )
@@ -109,10 +115,6 @@ def run_provision(
         return report
 
 
-class _RolledBack(Exception):
-    """Ends a rehearsal's transaction without keeping anything."""
-
-
 @dataclass(slots=True)
 class _Run:
     """The four steps in order, and what is known so far for the report."""
@@ -123,11 +125,16 @@ class _Run:
     request: RunRequest
     clock: Clock
     progress: Progress
+    pace: Pace
     started: int
     at: int
     renew: Callable[[], None] = lambda: None
     observed: Observed | None = None
-    judged: Judged | None = None
+    rehearsed: Rehearsed | None = None
+    passed: Plan | None = None
+    """The plan that went through the guard and of which something is kept."""
+    applied: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def go(self) -> ProvisionReport:
         """The run as a report, whatever idmap can name."""
@@ -135,8 +142,11 @@ class _Run:
             outcome = self._steps()
         except IdmapError as error:
             stopped = error.reason in {Reason.GUARD_STOPPED, Reason.PLAN_STALE}
+            detail = error.detail
+            if self.applied:
+                detail += f"; {self.applied} changes were applied before"
             return self._report(
-                Outcome.STOPPED if stopped else Outcome.FAILED, error.reason, error.detail
+                Outcome.STOPPED if stopped else Outcome.FAILED, error.reason, detail
             )
         return self._report(outcome, None, "")
 
@@ -144,45 +154,56 @@ class _Run:
         with self.registry.read() as reader:
             rules = reader.rules()
         self.observed = observe(rules, self.sources, self._tell)
-        for _ in range(_REHEARSALS):
+        in_vain = 0
+        while in_vain < _REHEARSALS:
             self.renew()
-            self.judged, kept = self._rehearse(self.observed)
+            rehearsed = self.rehearsed = self._rehearse(self.observed)
             if self.request.keeps_nothing:
                 return Outcome.PLANNED
-            if kept:
-                return Outcome.NOTHING_TO_DO
-            require_guard(self.judged.plan, self.judged.guard, self.request.approve)
-            if self._apply_same(self.observed, self.judged.plan):
-                return Outcome.APPLIED if self.judged.plan.changes else Outcome.NOTHING_TO_DO
+            kept = self._apply(self.observed, rehearsed)
+            if kept.complete:
+                return Outcome.APPLIED if self.applied else Outcome.NOTHING_TO_DO
+            in_vain = 0 if kept.batches else in_vain + 1
         raise Conflict(Reason.PLAN_STALE, "others keep changing what the plan rests on; run again")
 
-    def _rehearse(self, observed: Observed) -> tuple[Judged, bool]:
-        """The plan as the guard sees it, and whether the facts were kept: only where nothing is to be
-        done and the guard has nothing to say, which is nearly every night and spares a second pass."""
-        author = Author(f"provision:{self.request.run_id}", self.request.why)
-        found: list[Judged] = []
-        try:
-            with self.registry.write(author) as writer:
-                judged = rehearse(writer, observed, self.limits, self.at)
-                found.append(judged)
-                quiet = not judged.plan.changes and not judged.guard.stopped_by
-                if self.request.keeps_nothing or self.request.approve is not None or not quiet:
-                    raise _RolledBack
-        except _RolledBack:
-            return found[0], False
-        return found[0], True
+    def _rehearse(self, observed: Observed) -> Rehearsed:
+        """The plan, past the guard unless the run keeps nothing. A plan that takes several transactions is
+        carried out on the copy too: what would stop it half-way, like a full range, stops it here."""
+        with self.registry.rehearse(self._author(None)) as writer:
+            rehearsed = self.rehearsed = rehearse(writer, observed, self.limits, self.at)
+            if not self.request.keeps_nothing:
+                self._require_guard(rehearsed)
+                if len(rehearsed.plan.changes) > self.pace.batch:
+                    apply_changes(writer, rehearsed.plan.changes)
+        return rehearsed
 
-    def _apply_same(self, observed: Observed, plan: Plan) -> bool:
-        """Keeps facts and changes; False, with nothing kept, when the plan is another one by now."""
-        author = Author(f"provision:{self.request.run_id}", self.request.why, plan.digest)
-        try:
-            with self.registry.write(author) as writer:
-                if record_and_plan(writer, observed, self.at) != plan:
-                    raise _RolledBack
-                apply_plan(writer, plan)
-        except _RolledBack:
-            return False
-        return True
+    def _require_guard(self, rehearsed: Rehearsed) -> None:
+        """What is left of a plan that passed has passed; anything more is judged as it stands."""
+        plan = rehearsed.plan
+        if self.passed is None or not set(plan.changes) <= set(self.passed.changes):
+            require_guard(plan, rehearsed.guard, self.request.approve)
+
+    def _apply(self, observed: Observed, rehearsed: Rehearsed) -> Kept:
+        plan, before = rehearsed.plan, self.applied
+
+        def between(changes: int) -> None:
+            self.passed, self.applied = plan, before + changes
+            self.renew()
+            self.pace.pause()
+
+        author = self._author(plan.digest if plan.changes else None)
+        kept = apply_in_batches(
+            self.registry, author, observed, rehearsed, batch=self.pace.batch, between=between
+        )
+        self.applied = before + kept.changes
+        if kept.batches and not kept.complete:
+            self.notes.append(
+                f"{kept.changes} changes of plan {plan.digest} were applied, then others changed what it rests on"
+            )
+        return kept
+
+    def _author(self, plan: str | None) -> Author:
+        return Author(f"provision:{self.request.run_id}", self.request.why, plan)
 
     def _tell(self, what: str, done: int, total: int | None) -> None:
         self.renew()
@@ -197,10 +218,10 @@ class _Run:
             planned_at=self.at,
             reason=reason,
             detail=detail,
-            plan=None if self.judged is None else self.judged.plan,
-            guard=None if self.judged is None else self.judged.guard,
+            plan=None if self.rehearsed is None else self.rehearsed.plan,
+            guard=None if self.rehearsed is None else self.rehearsed.guard,
             sources=() if self.observed is None else self.observed.numbers(),
-            notes=() if self.observed is None else self.observed.notes,
+            notes=(*(() if self.observed is None else self.observed.notes), *self.notes),
         )
 
 

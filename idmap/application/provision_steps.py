@@ -1,20 +1,20 @@
-"""The steps of a provisioning run, each by itself: observe, rehearse (plan and guard), record and plan, apply.
+"""The steps of a provisioning run, each by itself: observe, rehearse (record, plan, guard), apply.
 
 None of them opens a transaction or decides whether to go on: `provision` does.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from idmap.application.ports import Listing, Progress, RegistryWriter, Source
+from idmap.application.ports import Listing, Progress, RegistryReader, RegistryWriter, Source
 from idmap.application.provision_report import SourceNumbers, numbers_of
 from idmap.domain.accounts import AccountEvent, AccountState
 from idmap.domain.errors import Conflict
 from idmap.domain.groups import Group
+from idmap.domain.identity import Identity
 from idmap.domain.provisioning import (
     Change,
     ChangeShell,
@@ -53,11 +53,17 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A plan with what the guard sees in it."""
+class Rehearsed:
+    """A plan, what the guard sees in it, and what it takes to carry it out."""
 
     plan: Plan
     guard: GuardReport
+    recorded: tuple[frozenset[Identity], ...]
+    """For each listing: the people whose record it changes."""
+    owners: Mapping[Identity, int]
+    """The accounts of those who have one."""
+    last_change: int
+    """The newest entry of the record of changes when the rehearsal began."""
 
 
 def observe(rules: RuleSet, sources: Collection[Source], progress: Progress) -> Observed:
@@ -78,39 +84,44 @@ def observe(rules: RuleSet, sources: Collection[Source], progress: Progress) -> 
     return Observed(rules.version, watched, tuple(listings), tuple(notes))
 
 
-def rehearse(writer: RegistryWriter, observed: Observed, limits: GuardLimits, at: int) -> Judged:
-    """The plan and the guard's view of it. Records what was observed; the caller rolls it back."""
-    states = writer.count_accounts()
-    before = _members(writer.people(), observed.watched)
-    after: Counter[Group] = Counter()
-    plan = record_and_plan(writer, observed, at, after)
-    emptied = tuple(sorted(group for group in before if before[group] and not after[group]))
-    population = sum(states.get(state, 0) for state in _USABLE)
-    return Judged(plan, check_guard(plan, limits, population, emptied))
-
-
-def record_and_plan(
-    writer: RegistryWriter, observed: Observed, at: int, members: Counter[Group] | None = None
-) -> Plan:
-    """Records the listings and computes the plan. Counts each group's people into `members` on the way.
+def rehearse(writer: RegistryWriter, observed: Observed, limits: GuardLimits, at: int) -> Rehearsed:
+    """The plan and the guard's view of it. Records what was observed; `writer` is a rehearsal's.
 
     Raises Conflict(PLAN_STALE) when the rules changed since the sources were asked.
     """
-    rules = writer.rules()
-    if rules.version != observed.rules_version:
+    last_change = writer.last_change()
+    states = writer.count_accounts()
+    before = writer.observed_groups()
+    recorded = record(writer, observed)
+    plan, owners = make_plan(writer, at, frozenset[Identity]().union(*recorded))
+    emptied = tuple(sorted((before - writer.observed_groups()) & observed.watched))
+    population = sum(states.get(state, 0) for state in _USABLE)
+    guard = check_guard(plan, limits, population, emptied)
+    return Rehearsed(plan, guard, recorded, owners, last_change)
+
+
+def record(writer: RegistryWriter, observed: Observed) -> tuple[frozenset[Identity], ...]:
+    """Records the listings; gives, for each, the people whose record it changed. Raises Conflict(PLAN_STALE)."""
+    if writer.rules().version != observed.rules_version:
         raise Conflict(
             Reason.PLAN_STALE, "the rules changed while the sources were read; run again"
         )
-    for listing in observed.listings:
-        writer.record_listing(listing)
-    people = _counted(writer.people(), observed.watched, members)
-    return plan_changes(people, rules, writer.posix_groups(), at)
+    return tuple(writer.record_listing(listing) for listing in observed.listings)
 
 
-def apply_plan(writer: RegistryWriter, plan: Plan) -> None:
-    """Carries out every change, in the plan's order. Raises Conflict; the transaction then rolls back."""
+def make_plan(
+    reader: RegistryReader, at: int, changed: Collection[Identity] = ()
+) -> tuple[Plan, Mapping[Identity, int]]:
+    """The plan for what is recorded, and the accounts of those of `changed` who have one."""
+    owners: dict[Identity, int] = {}
+    people = _noted(reader.people(), changed, owners) if changed else reader.people()
+    return plan_changes(people, reader.rules(), reader.posix_groups(), at), owners
+
+
+def apply_changes(writer: RegistryWriter, changes: Iterable[Change]) -> None:
+    """Carries out every change, in this order. Raises Conflict; the transaction is then worth nothing."""
     group_range = writer.rules().group_range
-    for change in plan.changes:
+    for change in changes:
         _apply(writer, change, group_range)
 
 
@@ -138,17 +149,11 @@ def _apply(writer: RegistryWriter, change: Change, group_range: str) -> None:
             assert_never(change)
 
 
-def _members(people: Iterator[PersonFacts], watched: frozenset[Group]) -> Counter[Group]:
-    counted: Counter[Group] = Counter()
-    for _ in _counted(people, watched, counted):
-        pass
-    return counted
-
-
-def _counted(
-    people: Iterator[PersonFacts], watched: frozenset[Group], members: Counter[Group] | None
+def _noted(
+    people: Iterator[PersonFacts], wanted: Collection[Identity], owners: dict[Identity, int]
 ) -> Iterator[PersonFacts]:
     for person in people:
-        if members is not None:
-            members.update(person.recorded.groups & watched)
+        account = person.recorded.account
+        if account is not None and person.recorded.identity in wanted:
+            owners[person.recorded.identity] = account.account_id
         yield person

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
@@ -197,6 +197,11 @@ class FakeReader:
         for identity, person in self._state.people.items():
             yield PersonFacts(self.recorded(identity), person.preferred_username, person.unreadable)
 
+    def observed_groups(self) -> frozenset[Group]:
+        return frozenset(
+            group for person in self._state.people.values() for group, _ in person.seen
+        )
+
     def bans(self, *, at: int | None = None) -> tuple[Ban, ...]:
         return tuple(ban for ban in self._state.bans.values() if at is None or ban.holds(at))
 
@@ -238,6 +243,9 @@ class FakeReader:
 
     def changes(self, *, after: int = 0, limit: int = 100) -> tuple[ChangeEntry, ...]:
         return tuple(self._state.changes[after : after + limit])
+
+    def last_change(self) -> int:
+        return len(self._state.changes)
 
     def verify_changes(self) -> int:
         return len(self._state.changes)
@@ -436,9 +444,13 @@ class FakeWriter(FakeReader):
 
     # --- observations
 
-    def record_listing(self, listing: Listing) -> None:
+    def record_listing(
+        self, listing: Listing, *, only: Collection[Identity] | None = None
+    ) -> frozenset[Identity]:
         listed: dict[Identity, ListedPerson] = {}
         for entry in listing.people:
+            if only is not None and entry.identity not in only:
+                continue
             if entry.identity.issuer != listing.issuer or entry.identity in listed:
                 raise SourceFailed(Reason.SOURCE_INCOMPLETE, str(entry.identity))
             listed[entry.identity] = entry
@@ -449,7 +461,7 @@ class FakeWriter(FakeReader):
             self._state.people.setdefault(identity, _Person())
         for identity, person in self._state.people.items():
             found = listed.get(identity)
-            if identity.issuer != listing.issuer:
+            if identity.issuer != listing.issuer or (only is not None and identity not in only):
                 continue
             if found is not None and not found.readable:
                 person.unreadable = True
@@ -468,8 +480,11 @@ class FakeWriter(FakeReader):
                     person.seen[key] = known.get(key, listing.began)
         for group in watched:
             self._state.listed[group] = max(self._state.listed.get(group, 0), listing.began)
-        if before != self._state.people:
+        after = self._state.people
+        changed = frozenset(i for i in after if before.get(i) != after[i])
+        if changed:
             self._record("record_listing", source=listing.source, listed=len(listed))
+        return changed
 
     def record_observation(
         self,
@@ -604,6 +619,10 @@ class FakeRegistry:
             yield FakeWriter(state, author, self._clock())
             self._state = state
             self._token += 1
+
+    @contextmanager
+    def rehearse(self, author: Author) -> Iterator[RegistryWriter]:
+        yield FakeWriter(self._state.copied(), author, self._clock())
 
     def take_lease(self, name: str, holder: str, *, at: int, seconds: int) -> bool:
         with self._lock:

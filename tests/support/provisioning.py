@@ -13,6 +13,7 @@ from typing import Any
 from idmap.adapters.sql import SqlRegistry
 from idmap.application.ports import Author, ListedPerson, Listing, Progress, Registry
 from idmap.application.provision import RunRequest, run_provision
+from idmap.application.provision_apply import Pace
 from idmap.application.provision_report import ProvisionReport
 from idmap.domain.accounts import Account
 from idmap.domain.doors import Door, DoorKind
@@ -119,6 +120,7 @@ class Site:
     source: ToldSource = field(default_factory=ToldSource)
     limits: GuardLimits = field(default_factory=GuardLimits)
     now: int = START
+    pace: Pace = field(default_factory=Pace)
     _runs: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def prepare(self, rules: Mapping[str, Any] = RULES) -> Site:
@@ -139,7 +141,12 @@ class Site:
         self.source.began = self.now
         request = RunRequest(f"run-{next(self._runs)}", "test", **options)
         return run_provision(
-            self.registry, [self.source], self.limits, request, clock=lambda: self.now
+            self.registry,
+            [self.source],
+            self.limits,
+            request,
+            clock=lambda: self.now,
+            pace=self.pace,
         )
 
     def later(self, **parts: int) -> None:

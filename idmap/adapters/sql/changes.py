@@ -80,6 +80,11 @@ class ChangeLog:
         self._bodies.append({"sequence": self._sequence, "salt": salt, "body": text})
 
     @property
+    def last(self) -> int:
+        """The sequence of the newest entry, written or not."""
+        return self._sequence
+
+    @property
     def held_back(self) -> int:
         """How many entries wait for `flush`."""
         return len(self._leaves)

@@ -4,31 +4,48 @@ lost.
 WAL lets readers go on while somebody writes; `synchronous=FULL` makes a commit durable before it
 returns; foreign keys are checked; triggers fire for REPLACE too. Python's own transaction control
 is switched off: a reader begins with BEGIN, a writer with BEGIN IMMEDIATE, so that no transaction
-fails half-way for having read first. A dialect branch for PostgreSQL belongs here and in
+fails half-way for having read first. Whoever waits for the write lock asks often, so that a short pause of a long
+run is enough to let a ban in (law 5); and what need not be kept is tried on a private copy, which
+locks nothing. A dialect branch for PostgreSQL belongs here and in
 migration r0001, nowhere else.
 """
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.pool import StaticPool
 
 from idmap.domain.errors import Conflict, InvalidInput, Unavailable
 from idmap.domain.reasons import Reason
 
 BUSY_SECONDS: Final = 30
-"""How long a writer waits for another. A nightly run writes 100 000 accounts in less."""
+"""How long a writer waits for another; every transaction is far shorter."""
+
+_ASK_MILLISECONDS: Final = 4
+"""So often a waiting writer asks at least. SQLite's own handler comes to ask ten times a second only,
+and would miss the pauses of somebody who writes a lot."""
 
 POOL_SIZE: Final = 40
 """As many as the HTTP server has threads: a connection thrown away is five pragmas done again."""
 
 _IMMEDIATE: Final = "idmap_immediate"
+
+_COPY_PRAGMAS: Final = (
+    "PRAGMA synchronous = OFF",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA recursive_triggers = ON",
+    "PRAGMA cache_size = -8192",
+)
+"""A copy is checked like the original, survives nothing, and keeps 8 MB of itself in memory."""
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -81,8 +98,30 @@ def _on_connect(connection: Any, _record: Any) -> None:
 
 
 def _on_begin(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get(_IMMEDIATE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    if connection.get_execution_options().get(_IMMEDIATE, False):
+        _begin_immediate(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Waits its turn, asking every few milliseconds, BUSY_SECONDS at most."""
+    cursor = connection.connection.cursor()
+    deadline = time.monotonic() + BUSY_SECONDS
+    cursor.execute(f"PRAGMA busy_timeout = {_ASK_MILLISECONDS}")
+    try:
+        while True:
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise OperationalError("BEGIN IMMEDIATE", None, error) from error
+            else:
+                return
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        cursor.close()
 
 
 @contextmanager
@@ -106,6 +145,43 @@ def writing(engine: Engine) -> Iterator[Connection]:
         connection.begin(),
     ):
         yield connection
+
+
+@contextmanager
+def rehearsing(path: Path) -> Iterator[Connection]:
+    """A transaction on a private copy of the newest committed state; never kept, and locks nothing.
+
+    The copy is a temporary database of SQLite's own: a file of mode 0600 in SQLITE_TMPDIR, TMPDIR or
+    /var/tmp that has no name from the moment it is opened, so that no crash leaves it behind.
+    Raises Unavailable(SERVICE_UNAVAILABLE), also when there is no room for the copy.
+    """
+    with translated():
+        copy = _copied(path)
+        engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN")
+                yield connection
+        finally:
+            engine.dispose()
+            copy.close()
+
+
+def _copied(path: Path) -> sqlite3.Connection:
+    """All pages in one step: one consistent state, read as any reader reads."""
+    copy = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in _COPY_PRAGMAS:
+            copy.execute(pragma)
+        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as original:
+            original.backup(copy)
+    except sqlite3.Error as error:
+        copy.close()
+        raise Unavailable(Reason.SERVICE_UNAVAILABLE, f"a copy of the database: {error}") from error
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 @contextmanager

@@ -8,6 +8,7 @@ written.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from idmap.adapters.sql.tables import GROUPS, IDENTITIES, OBSERVATIONS
 from idmap.application.ports import ListedPerson, Listing
 from idmap.domain.errors import InvalidInput, SourceFailed
 from idmap.domain.groups import Group
-from idmap.domain.identity import Identity, Issuer
+from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.reasons import Reason
 
 TOKEN: Final = "token"  # noqa: S105  (the name of a source)
@@ -30,6 +31,17 @@ _REMOVE: Final = delete(OBSERVATIONS).where(
     OBSERVATIONS.c.source == bindparam("who"),
 )
 _ADD_PERSON: Final = insert(IDENTITIES)
+_PEOPLE: Final = select(
+    IDENTITIES.c.identity_id,
+    IDENTITIES.c.subject,
+    IDENTITIES.c.active,
+    IDENTITIES.c.preferred_username,
+    IDENTITIES.c.unreadable_since,
+    IDENTITIES.c.robot,
+)
+_SUBJECTS_AT_ONCE: Final = 500
+"""SQLite takes 999 parameters where it was built long ago."""
+
 _CHANGE_PERSON: Final = (
     update(IDENTITIES)
     .where(IDENTITIES.c.identity_id == bindparam("person"))
@@ -59,29 +71,34 @@ class _Known:
 class ObservationWriter(AccountWriter):
     """The part of `RegistryWriter` that records where people were seen."""
 
-    def record_listing(self, listing: Listing) -> None:
+    def record_listing(
+        self, listing: Listing, *, only: Collection[Identity] | None = None
+    ) -> frozenset[Identity]:
         """Raises SourceFailed(SOURCE_INCOMPLETE): a person named twice, or of another issuer."""
-        listed = _by_subject(listing)
+        subjects = None if only is None else _subjects_of(listing, only)
+        listed = _by_subject(listing, subjects)
         source = f"source:{listing.source}"
         watched = {
             self._group_id(group): group
             for group in sorted(listing.watched)
             if group.issuer == listing.issuer
         }
-        known = self._known_people(listing, source, watched)
+        known = self._known_people(listing, source, watched, subjects)
         for subject in listed:
             if subject not in known:
                 identity_id = self._next_key(IDENTITIES.c.identity_id)
                 known[subject] = _Known(identity_id, new=True)
         ids = {group: group_id for group_id, group in watched.items()}
-        changed = 0
+        changed: set[Identity] = set()
         for subject, before in known.items():
             person = listed.get(subject)
             if person is not None and not person.readable:
-                changed += self._leave_alone(listing, subject, before)
+                differs = self._leave_alone(listing, subject, before)
             else:
                 wanted = {ids[g] for g in person.groups if g in ids} if person else set()
-                changed += self._replace(listing, source, subject, before, person, wanted, watched)
+                differs = self._replace(listing, source, subject, before, person, wanted, watched)
+            if differs:
+                changed.add(Identity(listing.issuer, Subject(subject)))
         self._mark_listed(list(watched), listing.began)
         if changed:
             self._record(
@@ -89,9 +106,10 @@ class ObservationWriter(AccountWriter):
                 source=listing.source,
                 issuer=listing.issuer,
                 listed=len(listed),
-                changed=changed,
+                changed=len(changed),
                 notes=len(listing.notes),
             )
+        return frozenset(changed)
 
     def record_observation(
         self,
@@ -174,38 +192,43 @@ class ObservationWriter(AccountWriter):
     # --- the steps of a listing
 
     def _known_people(
-        self, listing: Listing, source: str, watched: dict[int, Group]
+        self,
+        listing: Listing,
+        source: str,
+        watched: dict[int, Group],
+        subjects: Collection[str] | None,
     ) -> dict[str, _Known]:
-        people = select(IDENTITIES).where(IDENTITIES.c.issuer == listing.issuer)
-        known = {
-            row.subject: _Known(
-                row.identity_id,
-                row.active,
-                row.preferred_username,
-                row.unreadable_since,
-                row.robot,
-            )
-            for row in self._db.execute(people)
-        }
-        spoken_of = (
-            select(
-                IDENTITIES.c.subject,
-                OBSERVATIONS.c.group_id,
-                OBSERVATIONS.c.source,
-            )
-            .join_from(OBSERVATIONS, IDENTITIES)
-            .where(
-                IDENTITIES.c.issuer == listing.issuer,
-                OBSERVATIONS.c.group_id.in_(watched),
-                or_(
-                    OBSERVATIONS.c.source == source,
-                    and_(OBSERVATIONS.c.source == TOKEN, OBSERVATIONS.c.seen_at < listing.began),
-                ),
-            )
+        """By subject; everybody of the issuer, or of these subjects those who are known."""
+        wanted = IDENTITIES.c.issuer == listing.issuer
+        spoken_of = and_(
+            OBSERVATIONS.c.group_id.in_(watched),
+            or_(
+                OBSERVATIONS.c.source == source,
+                and_(OBSERVATIONS.c.source == TOKEN, OBSERVATIONS.c.seen_at < listing.began),
+            ),
         )
-        for subject, group_id, who in self._db.execute(spoken_of):
-            known[subject].observed.add((group_id, who))
-        return known
+        known: dict[int, _Known] = {}
+        by_subject: dict[str, _Known] = {}
+        said = select(
+            OBSERVATIONS.c.identity_id, OBSERVATIONS.c.group_id, OBSERVATIONS.c.source
+        ).where(spoken_of)
+        for some in _in_parts(subjects):
+            people = wanted if some is None else and_(wanted, IDENTITIES.c.subject.in_(some))
+            for number, subject, active, name, unreadable, robot in self._db.execute(
+                _PEOPLE.where(people)
+            ):
+                by_subject[subject] = known[number] = _Known(
+                    number, active, name, unreadable, robot
+                )
+            if some is not None:
+                chosen = select(IDENTITIES.c.identity_id).where(people)
+                theirs = said.where(OBSERVATIONS.c.identity_id.in_(chosen))
+            else:
+                theirs = said
+            for number, group_id, who in self._db.execute(theirs):
+                # A watched group's observations are of its issuer's people alone (law 1).
+                known[number].observed.add((group_id, who))
+        return by_subject
 
     def _leave_alone(self, listing: Listing, subject: str, before: _Known) -> bool:
         """An unreadable person: identity recorded, nothing else touched."""
@@ -336,17 +359,34 @@ class ObservationWriter(AccountWriter):
         self._record("observe_person", issuer=issuer, subject=subject, source=source, **said)
 
 
-def _by_subject(listing: Listing) -> dict[str, ListedPerson]:
+def _subjects_of(listing: Listing, only: Collection[Identity]) -> frozenset[str]:
+    return frozenset(identity.subject for identity in only if identity.issuer == listing.issuer)
+
+
+def _in_parts(subjects: Collection[str] | None) -> Iterator[list[str] | None]:
+    """Everybody (None), or so many at once as one statement takes."""
+    if subjects is None:
+        yield None
+        return
+    ordered = sorted(subjects)
+    for start in range(0, len(ordered), _SUBJECTS_AT_ONCE):
+        yield ordered[start : start + _SUBJECTS_AT_ONCE]
+
+
+def _by_subject(listing: Listing, subjects: Collection[str] | None) -> dict[str, ListedPerson]:
     listed: dict[str, ListedPerson] = {}
     for person in listing.people:
+        subject = person.identity.subject
+        if subjects is not None and subject not in subjects:
+            continue
         if person.identity.issuer != listing.issuer:
             raise SourceFailed(
                 Reason.SOURCE_INCOMPLETE,
                 f"{listing.source}: {person.identity} is of another issuer",
             )
-        if person.identity.subject in listed:
+        if subject in listed:
             raise SourceFailed(
                 Reason.SOURCE_INCOMPLETE, f"{listing.source}: {person.identity} is listed twice"
             )
-        listed[person.identity.subject] = person
+        listed[subject] = person
     return listed

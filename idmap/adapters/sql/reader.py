@@ -27,12 +27,14 @@ from idmap.adapters.sql.records import (
 from idmap.adapters.sql.tables import (
     ACCOUNTS,
     BANS,
+    CHANGES,
     COUNTERS,
     CREDENTIALS,
     GROUPS,
     IDENTITIES,
     ISSUERS,
     NODES,
+    OBSERVATIONS,
     POSIX_GROUPS,
     RANGES,
     REALM,
@@ -177,6 +179,11 @@ class SqlReader:
 
     # --- bans
 
+    def observed_groups(self) -> frozenset[Group]:
+        seen = select(OBSERVATIONS.c.group_id).distinct()
+        statement = select(GROUPS.c.issuer, GROUPS.c.path).where(GROUPS.c.group_id.in_(seen))
+        return frozenset(Group(Issuer(row.issuer), row.path) for row in self._db.execute(statement))
+
     def bans(self, *, at: int | None = None) -> tuple[Ban, ...]:
         statement = (
             select(BANS, IDENTITIES.c.issuer, IDENTITIES.c.subject)
@@ -252,6 +259,9 @@ class SqlReader:
 
     def changes(self, *, after: int = 0, limit: int = 100) -> tuple[ChangeEntry, ...]:
         return changes.list_changes(self._db, after, limit)
+
+    def last_change(self) -> int:
+        return self._connection.scalar(select(func.max(CHANGES.c.sequence))) or 0
 
     def verify_changes(self) -> int:
         return changes.verify_changes(self._db)

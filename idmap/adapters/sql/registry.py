@@ -18,7 +18,14 @@ from typing import Final, Self
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from idmap.adapters.sql.engine import BUSY_SECONDS, database_path, make_engine, reading, writing
+from idmap.adapters.sql.engine import (
+    BUSY_SECONDS,
+    database_path,
+    make_engine,
+    reading,
+    rehearsing,
+    writing,
+)
 from idmap.adapters.sql.high_water import HighWaterFile, Marks
 from idmap.adapters.sql.policy_writer import SqlWriter
 from idmap.adapters.sql.reader import SqlReader
@@ -44,6 +51,7 @@ class SqlRegistry:
     def __init__(self, engine: Engine, url: str, clock: Clock) -> None:
         path = database_path(url)
         self._engine = engine
+        self._path = path
         self._clock = clock
         self._high_water = HighWaterFile(path)
         self._writer = threading.Lock()
@@ -109,6 +117,12 @@ class SqlRegistry:
             yield writer
             writer.flush()
             self._write_marks(marks, writer.finish())
+
+    @contextmanager
+    def rehearse(self, author: Author) -> Iterator[RegistryWriter]:
+        """On SQLite, a transaction on a private copy of the file."""
+        with rehearsing(self._path) as connection:
+            yield SqlWriter(connection, author, self._clock(), self._high_water.read())
 
     def take_lease(self, name: str, holder: str, *, at: int, seconds: int) -> bool:
         with self._exclusive() as connection:

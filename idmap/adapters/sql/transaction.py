@@ -60,6 +60,10 @@ class Transaction(SqlReader):
         self.flush()
         return self._connection
 
+    def last_change(self) -> int:
+        """Of entries held back too."""
+        return self._log.last
+
     def flush(self) -> None:
         """Writes everything held back: what is referred to before what refers to it."""
         self._allocator.flush()
