@@ -12,19 +12,20 @@ from typing import Any, Final, TypeVar
 from idmap.domain.doors import parse_door
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
+from idmap.domain.introspection import introspection_document, parse_introspection
 from idmap.domain.issuers import GroupsDialect, IssuerProfile, ProfileName, check_profile
 from idmap.domain.reasons import Reason
 
 _Choice = TypeVar("_Choice", ProfileName, GroupsDialect)
 _MEMBERS: Final = frozenset(
     "issuer audiences aliases profile subject_claim algorithms groups_claims record_groups_from_tokens "
-    "accepted_types leeway_seconds max_age_seconds jwks_uri".split()
+    "accepted_types leeway_seconds max_age_seconds jwks_uri introspection".split()
 )
 
 
 def profile_document(profile: IssuerProfile) -> dict[str, Any]:
     """The profile as JSON-ready data, in one canonical order."""
-    return {
+    document: dict[str, Any] = {
         "issuer": profile.issuer,
         "aliases": sorted(profile.aliases),
         "profile": str(profile.profile),
@@ -41,6 +42,10 @@ def profile_document(profile: IssuerProfile) -> dict[str, Any]:
         "max_age_seconds": profile.max_age_seconds,
         "jwks_uri": profile.jwks_uri,
     }
+    if profile.introspection is not None:
+        # Left out when absent: nodes of the version before read what is left.
+        document["introspection"] = introspection_document(profile.introspection)
+    return document
 
 
 def parse_profile(document: Mapping[str, Any]) -> IssuerProfile:
@@ -71,6 +76,8 @@ def parse_profile(document: Mapping[str, Any]) -> IssuerProfile:
         given["subject_claim"] = _text(document, "subject_claim")
     if document.get("jwks_uri") is not None:
         given["jwks_uri"] = _text(document, "jwks_uri")
+    if document.get("introspection") is not None:
+        given["introspection"] = parse_introspection(document["introspection"])
     for name in ("leeway_seconds", "max_age_seconds"):
         if name in document:
             if type(document[name]) is not int:

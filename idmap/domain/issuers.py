@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from idmap.domain.doors import Door, DoorKind
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
+from idmap.domain.introspection import Introspection
 from idmap.domain.reasons import Reason
 
 ASYMMETRIC_ALGORITHMS: Final = frozenset(
@@ -75,6 +76,8 @@ class IssuerProfile:
     max_age_seconds: int = DEFAULT_MAX_AGE_SECONDS
     jwks_uri: str | None = None
     """Set to skip discovery; otherwise the discovery document names it."""
+    introspection: Introspection | None = None
+    """How opaque tokens are asked about; without it they open nothing."""
 
     def spells(self) -> frozenset[Issuer]:
         """Every exact string by which tokens of this issuer may name it."""

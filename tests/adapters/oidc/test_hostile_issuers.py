@@ -196,9 +196,9 @@ def _stored(directory: Path) -> Path:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda value: b"\x00garbage",
-        lambda value: b"[" * 100_000,
-        lambda value: b"",
+        lambda _: b"\x00garbage",
+        lambda _: b"[" * 100_000,
+        lambda _: b"",
         lambda value: json.dumps([value]).encode(),
         lambda value: json.dumps({**value, "issuer": "https://other.example/"}).encode(),
         lambda value: json.dumps({**value, "fetched": 9_000_000_000}).encode(),
