@@ -2,8 +2,8 @@
 
 An opaque token is never sprayed: it goes to the issuer that the request names, or to the one that the site marked for
 the door, or nowhere. What the issuer says of it must be active, for this door by `aud` (or, without one, by
-`client_id`), and pass every check of a signed token's claims. Nothing is remembered: neither a yes, because revocation is what
-introspection is for, nor a fault (a peer refuses people for an hour after a hiccup).
+`client_id`), and pass every check of a signed token's claims. Nothing is remembered: neither a yes, because
+revocation is what introspection is for, nor a fault (a peer refuses people for an hour after a hiccup).
 
 INDIGO IAM's answers have their own spelling, read as such for its profiles only: a slash is always appended to `iss`,
 and several audiences are one string joined by spaces.

@@ -1,7 +1,7 @@
 """One errand at a time per key, with few who wait for it.
 
-Many threads may want the same answer from a party that may be slow. The first one goes; some wait for its return;
-the rest are told at once that they must do without, so that a slow issuer never holds all threads of a process.
+Many threads may want the same answer from a party that may be slow. The first one goes; some wait for its return; the
+rest are told at once that they must do without, so that a slow issuer never holds all threads of a process.
 """
 
 from __future__ import annotations

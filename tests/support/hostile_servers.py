@@ -127,3 +127,7 @@ def full_backlog() -> Iterator[str]:
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+def hang_up(server: Hostile, connection: socket.socket) -> None:
+    """Closes without a word."""

@@ -1,7 +1,7 @@
 """What a node's verifier may ask the service: a key that trust.db does not have, and whose an opaque token is.
 
-Two questions, each one bounded exchange over TLS (or loopback), with a credential of the verifier's own that
-opens nothing else (docs/adr/0011-the-verifier-has-a-credential-of-its-own.md). Without an answer: `service_unavailable`.
+Two questions, each one bounded exchange over TLS (or loopback), with a credential of the verifier's own that opens
+nothing else (docs/adr/0011-the-verifier-has-a-credential-of-its-own.md). Without an answer: `service_unavailable`.
 """
 
 from __future__ import annotations

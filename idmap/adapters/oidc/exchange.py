@@ -1,8 +1,8 @@
 """One HTTP exchange with a party that may be slow, large or hostile; bounded in time and size.
 
-The deadline is on the wall: it holds over name resolution, connecting, TLS, headers and body together, so a server that
-sends one byte a second gains nothing by never being silent. Redirects are not followed, encodings not asked
-for (a compressed body could unfold to anything), and reading stops with the first byte too many.
+The deadline is on the wall: it holds over name resolution, connecting, TLS, headers and body together, so a server
+that sends one byte a second gains nothing by never being silent. Redirects are not followed, encodings not asked for
+(a compressed body could unfold to anything), and reading stops with the first byte too many.
 
 It does *not* judge the status or the body.
 """

@@ -1,10 +1,10 @@
 """Public keys of trusted issuers: fetched rarely, kept on disk, used while the issuer is silent.
 
 Rules: only ever asked about an issuer that is already trusted; bounded size and time (`exchange`); refreshed after an
-hour, in the background while the known keys serve; kept for two days when the issuer does not answer (WLCG profile 1.3 allows
-one to four); an unknown key id causes at most one fetch a minute and issuer, however many tokens
-ask; a failed fetch never drops what was known (jpadilla/pyjwt#1162). One fetch at a time per issuer, and few
-threads that wait for it, so that an issuer without answers does not cost the others theirs.
+hour, in the background while the known keys serve; kept for two days when the issuer does not answer (WLCG profile
+1.3 allows one to four); an unknown key id causes at most one fetch a minute and issuer, however many tokens ask; a
+failed fetch never drops what was known (jpadilla/pyjwt#1162). One fetch at a time per issuer, and few threads that
+wait for it, so that an issuer without answers does not cost the others theirs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a node's verifier may ask: a key that its trust.db does not have, and whose an opaque token is.
 
-The caller is a component whose doors name the node's (docs/adr/0011-the-verifier-has-a-credential-of-its-own.md): it can
-ask these two questions and present tokens of that door, nothing more. The second answer is an identity's salted digest, for
-the node's own trust.db to look up, so that what is masked on a node stays masked.
+The caller is a component whose doors name the node's (docs/adr/0011-the-verifier-has-a-credential-of-its-own.md): it
+can ask these two questions and present tokens of that door, nothing more. The second answer is an identity's salted
+digest, for the node's own trust.db to look up, so that what is masked on a node stays masked.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from tests.support.hostile_servers import (
     drip,
     flood,
     full_backlog,
+    hang_up,
     hold,
     hostile,
 )
@@ -62,7 +63,7 @@ def at(url: str) -> IssuerProfile:
         (drip(b"HTTP/1.1 200 OK\r\nX-Slow: "), "no answer within"),
         (drip(b"H"), "no answer within"),
         (hold, "no answer within|Timeout"),
-        (lambda server, connection: None, "Error"),
+        (hang_up, "Error"),
     ],
     ids="html 500 204 list deep bytes gzip drip-body drip-headers drip-status silence hang-up".split(),
 )
