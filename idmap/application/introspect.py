@@ -19,11 +19,12 @@ from idmap.domain.claims import VerifiedClaims, check_claims
 from idmap.domain.doors import Door, DoorKind
 from idmap.domain.errors import TokenRefused, Unavailable
 from idmap.domain.introspection import OnTimeout
-from idmap.domain.issuers import IssuerProfile, ProfileName, find_profile
+from idmap.domain.issuers import IssuerProfile, find_profile
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 
-_IAM_ANSWERS: Final = frozenset({ProfileName.INDIGO_IAM, ProfileName.WLCG})
+_IAM_ANSWERS: Final = frozenset({"indigo-iam", "indigo-iam-aarc", "indigo-iam-kc", "wlcg"})
+"""Ready-made profiles of issuers that are INDIGO IAM."""
 
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9._~+/-]{20,4096}=*", re.ASCII)
 """RFC 6750 §2.1 with at least 20 characters: what is shorter was typed by a person and may be the password of
@@ -120,7 +121,7 @@ def introspected_claims(
         raise TokenRefused(Reason.ISSUER_UNKNOWN, f"answers for {str(answer['iss'])[:255]!r}")
     claims = dict(answer)
     audience = claims.get("aud")
-    if profile.profile in _IAM_ANSWERS and isinstance(audience, str):
+    if str(profile.profile) in _IAM_ANSWERS and isinstance(audience, str):
         audience = audience.split()
     claims["aud"] = audience or claims.get("client_id")
     if "iat" not in claims and door.kind is not DoorKind.ADMIN:
@@ -133,6 +134,6 @@ def _is_own(issuer: object, profile: IssuerProfile) -> bool:
     spelled = profile.spells()
     if not isinstance(issuer, str):
         return False
-    if profile.profile in _IAM_ANSWERS and issuer.endswith("/") and issuer[:-1] in spelled:
+    if str(profile.profile) in _IAM_ANSWERS and issuer.endswith("/") and issuer[:-1] in spelled:
         return True
     return issuer in spelled

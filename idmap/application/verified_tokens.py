@@ -3,9 +3,9 @@
 Components ask about the same token many times a minute. A hit saves reading, key look-up and signature; the decision
 about the account is made anew each time. Rules: the key of the memory is an HMAC of token and door under a random key
 of this process, so that neither a dump nor a log of it recognises a token; an entry lives a minute at most (law 5),
-never beyond the token's own end or its issuer's maximum age; everything is forgotten as soon as anything was
-committed to the registry (bans, issuers, rules) or an issuer's keys changed. Only acceptances are kept. Opaque tokens
-are not: their issuer is asked so that it can say no. The admin door is not: it asks how long ago somebody was there.
+never beyond the token's own end or its issuer's maximum age; everything is forgotten as soon as a ban, a rule or an
+issuer changed, or an issuer's keys did. Only acceptances are kept. Opaque tokens are not: their issuer is asked so
+that it can say no. The admin door is not: it asks how long ago somebody was there.
 """
 
 from __future__ import annotations

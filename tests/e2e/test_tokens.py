@@ -101,7 +101,7 @@ def _introduce(site: DemoSite, provider: RunningProvider) -> str:
     site.idmap("rules", "apply", "/etc/idmap/rules.json", *WHY).check()
     token = provider.mint(sub="visitor-1", audience=API_AUDIENCE, groups=["visitors"], opaque=True)
     answer = site.api("POST", "/v1/me/account", token, body={})
-    assert answer.status == 202, answer.text
+    assert answer.status == 202, site.services["serve"].output()[-3000:]
     adding = ["components", "add", "login1-verify", "--door", "ssh:login", "--out", VERIFY_KEY]
     site.idmap(*adding, *WHY).check()
     host.run(["chown", "idmap-verify:idmap-verify", VERIFY_KEY]).check()

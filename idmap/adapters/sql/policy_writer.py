@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select, update
 
 from idmap.adapters.sql.changes import canonical
 from idmap.adapters.sql.observation_writer import ObservationWriter
-from idmap.adapters.sql.records import profile_as_json, profile_text
+from idmap.adapters.sql.records import profile_text
 from idmap.adapters.sql.tables import (
     BANS,
     CREDENTIALS,
@@ -26,6 +26,7 @@ from idmap.application.ports import CredentialKind, MachineCredential, RunRecord
 from idmap.domain.bans import Ban
 from idmap.domain.errors import Conflict, InvalidInput, NotFound
 from idmap.domain.identity import Identity, Issuer
+from idmap.domain.issuer_document import profile_document
 from idmap.domain.issuers import IssuerProfile, check_distinct, check_profile
 from idmap.domain.numbers import NumberRange, RangePurpose, check_range
 from idmap.domain.reasons import Reason
@@ -56,7 +57,7 @@ class PolicyWriter(ObservationWriter):
             self._db.execute(
                 update(ISSUERS).where(ISSUERS.c.issuer == profile.issuer).values(profile=text)
             )
-        self._record("save_issuer", profile=profile_as_json(profile))
+        self._record("save_issuer", profile=profile_document(profile))
         self._nodes_must_know()
 
     def remove_issuer(self, issuer: Issuer) -> None:

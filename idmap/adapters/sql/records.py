@@ -7,7 +7,6 @@ constraints keep it so.
 from __future__ import annotations
 
 import json
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Row
@@ -22,9 +21,9 @@ from idmap.application.ports import (
 )
 from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban
-from idmap.domain.doors import parse_door
 from idmap.domain.identity import Identity, Issuer, Subject
-from idmap.domain.issuers import GroupsDialect, IssuerProfile, ProfileName
+from idmap.domain.issuer_document import parse_profile, profile_document
+from idmap.domain.issuers import IssuerProfile
 from idmap.domain.names import GroupName, Username
 from idmap.domain.numbers import GidNumber, NumberRange, RangePurpose, UidNumber
 
@@ -118,47 +117,11 @@ def run_of(row: Record) -> RunRecord:
     )
 
 
-def profile_as_json(profile: IssuerProfile) -> dict[str, Any]:
-    """A profile as plain JSON, sets sorted."""
-    return {
-        "issuer": profile.issuer,
-        "audiences": {str(door): sorted(names) for door, names in profile.audiences.items()},
-        "aliases": sorted(profile.aliases),
-        "profile": str(profile.profile),
-        "subject_claim": profile.subject_claim,
-        "algorithms": sorted(profile.algorithms),
-        "groups_claims": {name: str(kind) for name, kind in profile.groups_claims.items()},
-        "record_groups_from_tokens": profile.record_groups_from_tokens,
-        "accepted_types": sorted(profile.accepted_types),
-        "leeway_seconds": profile.leeway_seconds,
-        "max_age_seconds": profile.max_age_seconds,
-        "jwks_uri": profile.jwks_uri,
-    }
-
-
 def profile_text(profile: IssuerProfile) -> str:
     """A profile as it is stored."""
-    return canonical(profile_as_json(profile))
+    return canonical(profile_document(profile))
 
 
 def profile_of(text: str) -> IssuerProfile:
-    """The inverse of `profile_text`."""
-    body = json.loads(text)
-    return IssuerProfile(
-        issuer=Issuer(body["issuer"]),
-        audiences=MappingProxyType(
-            {parse_door(door): frozenset(names) for door, names in body["audiences"].items()}
-        ),
-        aliases=frozenset(Issuer(alias) for alias in body["aliases"]),
-        profile=ProfileName(body["profile"]),
-        subject_claim=body["subject_claim"],
-        algorithms=frozenset(body["algorithms"]),
-        groups_claims=MappingProxyType(
-            {name: GroupsDialect(kind) for name, kind in body["groups_claims"].items()}
-        ),
-        record_groups_from_tokens=body["record_groups_from_tokens"],
-        accepted_types=frozenset(body["accepted_types"]),
-        leeway_seconds=body["leeway_seconds"],
-        max_age_seconds=body["max_age_seconds"],
-        jwks_uri=body["jwks_uri"],
-    )
+    """The inverse of `profile_text`; also reads what older versions stored. Raises InvalidInput."""
+    return parse_profile(json.loads(text))
