@@ -169,6 +169,9 @@ def test_with_the_service_down_each_kind_of_token_has_its_own_reason(world: Worl
     assert world.logs_in(known)
     serve(world.site)
     assert world.logs_in(opaque)
+    world.site.host.wait_for(
+        lambda: world.logs_in(unknown) or None, 60, "the node to ask for the key again"
+    )
 
 
 def test_no_token_is_in_any_log(world: World) -> None:
