@@ -40,10 +40,6 @@ class Ask:
 class NoAnswer(Exception):
     """Nothing usable came. The text names what happened, never what was sent."""
 
-    def __init__(self, detail: str, *, timed_out: bool = False) -> None:
-        super().__init__(detail)
-        self.timed_out = timed_out
-
 
 def exchange(
     ask: Ask,
@@ -60,9 +56,7 @@ def exchange(
             _within(ask, seconds, tls or default_tls(), proxy_from_environment)
         )
     except TimeoutError:
-        raise NoAnswer(f"{ask.url}: no answer within {seconds:g} s", timed_out=True) from None
-    except (httpx2.TimeoutException, httpx2.ConnectError) as error:
-        raise NoAnswer(f"{ask.url}: {type(error).__name__}", timed_out=True) from None
+        raise NoAnswer(f"{ask.url}: no answer within {seconds:g} s") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
         raise NoAnswer(f"{ask.url}: {type(error).__name__}") from None
     finally:
