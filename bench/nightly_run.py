@@ -186,7 +186,7 @@ def main() -> None:
         environment = dict(os.environ, IAM_SECRET=iam.client_secrets["idmap-both"])
         for label, leave_out in (("first", 0), ("nothing-changed", 0), ("one-in-100-leaves", 100)):
             words = ["--run", label, iam.url, database, str(leave_out)]
-            subprocess.run(  # noqa: S603  (ourselves)
+            subprocess.run(
                 [sys.executable, __file__, str(options.population), *words],
                 env=environment,
                 check=True,

@@ -64,15 +64,16 @@ def resolve(
     door: Door,
     allowed_doors: Collection[str],
     at: int,
+    issuer: str | None = None,
 ) -> Resolved:
-    """The account behind `token` at `door` and time `at`.
+    """The account behind `token` at `door` and time `at`; `issuer` says whose an opaque token is.
 
     Raises Refused(DOOR_REFUSED) when the asking component may not speak for that door, TokenRefused when the
     token fails, and Refused with the decision's first reason when the account may not be used.
     """
     if str(door) not in allowed_doors:
         raise Refused(Reason.DOOR_REFUSED, f"{door} is not among the component's doors")
-    claims = verifier.verify(token, door, at)
+    claims = verifier.verify(token, door, at, issuer=issuer)
     facts = remembered.get(
         ("facts", claims.identity), lambda reader: _gather(reader, claims.identity)
     )

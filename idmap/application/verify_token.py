@@ -10,8 +10,9 @@ It does *not* look at accounts, rules or bans: that is `decide`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from idmap.application.introspect import is_opaque
 from idmap.application.ports import IssuerKeys, SignatureChecker
 from idmap.domain.claims import Check, VerifiedClaims, check_claims
 from idmap.domain.doors import Door
@@ -35,6 +36,15 @@ MAX_KEY_ID: Final = 255
 """Longest `kid` looked up."""
 
 
+class OpaqueVerifier(Protocol):
+    """Verifies what is no signed token by asking its issuer (`introspect.OpaqueTokens`)."""
+
+    def verify(self, token: Secret, door: Door, at: int, issuer: str | None) -> VerifiedClaims: ...
+    def takes(self, door: Door) -> bool:
+        """Whether an issuer is marked for the door."""
+        ...
+
+
 class TokenVerifier:
     """Verifies tokens of the issuers a site trusts.
 
@@ -46,20 +56,32 @@ class TokenVerifier:
         find_issuer: Callable[[str], IssuerProfile | None],
         keys: IssuerKeys,
         signatures: SignatureChecker,
+        opaque: OpaqueVerifier | None = None,
     ) -> None:
+        """Without `opaque`, opaque tokens are refused."""
         self._find_issuer = find_issuer
         self._keys = keys
         self._signatures = signatures
+        self._opaque = opaque
 
     def verify(
-        self, token: Secret, door: Door, at: int, trace: list[Check] | None = None
+        self,
+        token: Secret,
+        door: Door,
+        at: int,
+        trace: list[Check] | None = None,
+        issuer: str | None = None,
     ) -> VerifiedClaims:
         """The claims, once everything held at `door` and time `at` (seconds since the epoch).
 
         Raises TokenRefused; its `proved` says whether the signature had held. `trace` collects one Check per
         step, the failing one last. May raise Unavailable(ISSUER_UNAVAILABLE) when no key was ever fetched.
+        `issuer` says whose an opaque token is; a signed one says so itself.
         """
         steps = _Trace(trace)
+        if self._opaque is not None and is_opaque(token):
+            with steps.step("opaque token", f"asks its issuer, at {door}"):
+                return self._opaque.verify(token, door, at, issuer)
         with steps.step("well-formed signed token", f"{len(token)} characters"):
             unverified = parse_token(token)
         with steps.step("issuer trusted", repr(unverified.issuer[:255])):
@@ -75,6 +97,10 @@ class TokenVerifier:
                 raise TokenRefused(Reason.SIGNATURE_INVALID)
         with steps.step("claims", f"at {door}"):
             return check_claims(unverified.claims, profile, door, at)
+
+    def takes_opaque(self, door: Door) -> bool:
+        """Whether an opaque token at that door has an issuer to go to without being told."""
+        return self._opaque is not None and self._opaque.takes(door)
 
     def _trusted(self, token: UnverifiedToken) -> IssuerProfile:
         profile = self._find_issuer(token.issuer)

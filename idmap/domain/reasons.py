@@ -33,6 +33,7 @@ class Reason(StrEnum):
     CLAIM_MISSING = "claim_missing"
     CLAIM_INVALID = "claim_invalid"
     TOKEN_EXPIRED = "token_expired"
+    TOKEN_INACTIVE = "token_inactive"
     TOKEN_NOT_YET_VALID = "token_not_yet_valid"
     TOKEN_TOO_OLD = "token_too_old"
     AUDIENCE_REFUSED = "audience_refused"
@@ -173,6 +174,10 @@ REASONS: Final = MappingProxyType(
             "'idmap explain --token-file FILE' names the claim.",
         ),
         Reason.TOKEN_EXPIRED: _T("The token has expired.", "Request a fresh token."),
+        Reason.TOKEN_INACTIVE: _T(
+            "The token's issuer does not vouch for it: it ended, was revoked, or is not its own.",
+            "Request a fresh token.",
+        ),
         Reason.TOKEN_NOT_YET_VALID: _T(
             "The token is not valid yet.",
             "Check the clocks of this host and of the identity provider.",

@@ -7,20 +7,25 @@ Everything is made here and nowhere else, so that a reader sees in one place wha
 from __future__ import annotations
 
 import secrets
+from collections.abc import Hashable
 
 from idmap.adapters.indigo_iam.source import open_source
+from idmap.adapters.oidc.introspection import HttpIntrospector
 from idmap.adapters.oidc.jwks import JwksCache
 from idmap.adapters.oidc.signatures import JoseSignatures
 from idmap.adapters.snapshot.sign_client import SocketSigner
 from idmap.adapters.snapshot.store import DirectorySnapshotStore
 from idmap.adapters.sql import SqlRegistry
+from idmap.application.introspect import OpaqueTokens
 from idmap.application.ports import Clock, Registry, Source
 from idmap.application.publish import Publisher
 from idmap.application.remembered import Remembered
-from idmap.application.verify_token import TokenVerifier
+from idmap.application.verified_tokens import VerifiedTokens
+from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
 from idmap.domain.issuers import IssuerProfile, find_profile
 from idmap.domain.provisioning import GuardLimits
+from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.clock import system_clock
 from idmap.entrypoints.http.parts import ServeParts
@@ -71,17 +76,50 @@ def serve_parts(settings: ServiceSettings, clock: Clock = system_clock) -> Serve
     registry = open_registry(settings)
     remembered = Remembered(registry)
 
+    keys = issuer_keys(settings, clock)
+
+    def issuers() -> tuple[IssuerProfile, ...]:
+        return remembered.get("issuers", lambda reader: reader.issuers())
+
     def find_issuer(text: str) -> IssuerProfile | None:
-        return find_profile(remembered.get("issuers", lambda reader: reader.issuers()), text)
+        return find_profile(issuers(), text)
+
+    def state() -> Hashable:
+        # Not the change token: a thousand nodes that report commit all the time, and change nothing here.
+        found = remembered.get(
+            "state", lambda r: (r.revision(), r.ban_counter(), r.rules().version)
+        )
+        return (found, keys.version)
 
     return ServeParts(
         registry=registry,
-        verifier=TokenVerifier(find_issuer, issuer_keys(settings, clock), JoseSignatures()),
+        verifier=VerifiedTokens(
+            find_issuer,
+            keys,
+            JoseSignatures(),
+            OpaqueTokens(issuers, introspector(settings)),
+            state=state,
+        ),
+        keys=keys,
         store=DirectorySnapshotStore(settings.snapshot.directory),
         clock=clock,
         make_secret=make_secret,
         realm=settings.realm,
     )
+
+
+def introspector(settings: ServiceSettings) -> HttpIntrospector:
+    """How `serve` asks issuers about opaque tokens. Every secret is looked at now: a wrong mode stops start-up."""
+    files = {name: section.client_secret_file for name, section in settings.introspection.items()}
+    for path in files.values():
+        read_secret_file(path)
+
+    def find_secret(name: str) -> Secret:
+        if name not in files:
+            raise InvalidInput(Reason.CONFIGURATION_INVALID, f"no section [introspection.{name}]")
+        return read_secret_file(files[name])
+
+    return HttpIntrospector(find_secret)
 
 
 def publisher(

@@ -129,6 +129,12 @@ class IndigoIamSettings(_Section):
     timeout_seconds: float = Field(default=20, gt=0, le=300)
 
 
+class IntrospectionSettings(_Section):
+    """The client by which `serve` asks one issuer about opaque tokens; profiles call it by its name."""
+
+    client_secret_file: Path
+
+
 class ServiceSettings(_Section):
     """`/etc/idmap/idmap.toml`."""
 
@@ -142,6 +148,8 @@ class ServiceSettings(_Section):
     guard: GuardSettings = GuardSettings()
     sources: dict[str, IndigoIamSettings] = {}
     """Name → source."""
+    introspection: dict[str, IntrospectionSettings] = {}
+    """Name, as in the issuer's profile → secret."""
 
 
 class ServiceAddress(_Section):
@@ -173,6 +181,8 @@ class VerifySettings(_Section):
     """`idmap-verify`."""
 
     socket: Path = Path("/run/idmap/verify.sock")
+    credential_file: Path = Path("/etc/idmap/verify.key")
+    """The verifier's own, for keys that trust.db does not have and for opaque tokens; without it nobody is asked."""
 
 
 class AgentSettings(_Section):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from demo_site import PrivateHost, PrivateHostError
 from demo_site.loopback_http import request
@@ -40,18 +41,43 @@ class RunningProvider:
         scope: str = "ssh",
         groups: Sequence[str] = (),
         seconds: int = 600,
+        opaque: bool = False,
     ) -> str:
-        """An access token (JWT, RS256) of the person `sub` for `audience`."""
+        """An access token (JWT, RS256, or opaque) of the person `sub` for `audience`."""
         wanted = {
             "sub": sub,
             "aud": audience,
             "scope": scope,
             "groups": list(groups),
             "seconds": seconds,
+            "format": "opaque" if opaque else "jwt",
         }
-        answer = json.loads(self.post(f"{self.issuer}/mint", json.dumps(wanted)))
-        token: str = answer["access_token"]
+        token: str = self._ask("mint", **wanted)["access_token"]
         return token
+
+    def rotate(self) -> None:
+        """Replaces the signing key; the old one is published no more."""
+        self._ask("rotate")
+
+    def revoke(self, token: str) -> None:
+        """Ends an opaque token."""
+        self._ask("revoke", token=token)
+
+    def introspection_client(self) -> tuple[str, str]:
+        """Id and secret of the client that may introspect."""
+        client = self._ask("client")
+        return client["client_id"], client["client_secret"]
+
+    def counts(self) -> dict[str, int]:
+        """How often each of the package's own endpoints was asked."""
+        found: dict[str, int] = self._ask("counts")
+        return found
+
+    def _ask(self, name: str, **wanted: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.post(f"{self.issuer}/{name}", json.dumps(wanted)))
+        if "error" in answer:
+            raise PrivateHostError(f"{SERVER.name} /{name}: {answer['error']}")
+        return answer
 
 
 def node() -> str:

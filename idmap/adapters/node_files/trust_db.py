@@ -99,11 +99,12 @@ class TrustDb:
         """(uid number, username) of the account that the identity is linked to, unless masked on this node."""
         with self._lock:
             database = self._current()
-            digest = identity_digest(self._salt, identity)
-            row = self._row(
-                database, "SELECT uid_number, username FROM identities WHERE digest = ?", digest
-            )
-            return None if row is None else (int(row[0]), str(row[1]))
+            return self._account(database, identity_digest(self._salt, identity))
+
+    def find_account_by_digest(self, digest: bytes) -> tuple[int, str] | None:
+        """The same, of an identity known by its salted digest only."""
+        with self._lock:
+            return self._account(self._current(), digest)
 
     def revision(self) -> tuple[int, int]:
         """(revision, created) of the snapshot that the file was made from."""
@@ -170,6 +171,12 @@ class TrustDb:
             raise self._unreadable(error) from error
         self._profiles[issuer] = profile
         return profile
+
+    def _account(self, database: sqlite3.Connection, digest: bytes) -> tuple[int, str] | None:
+        row = self._row(
+            database, "SELECT uid_number, username FROM identities WHERE digest = ?", digest
+        )
+        return None if row is None else (int(row[0]), str(row[1]))
 
     def _row(
         self, database: sqlite3.Connection, query: str, *values: Any

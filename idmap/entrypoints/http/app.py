@@ -21,6 +21,7 @@ from idmap.entrypoints.http import (
     node_routes,
     people_routes,
     policy_routes,
+    verifier_routes,
 )
 from idmap.entrypoints.http.edge import Edge
 from idmap.entrypoints.http.metrics import ServeMetrics
@@ -36,6 +37,7 @@ ROUTERS: Final = (
     machine_routes.router,
     node_routes.nodes,
     node_routes.anyone,
+    verifier_routes.router,
     health_routes.router,
 )
 

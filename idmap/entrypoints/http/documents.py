@@ -50,6 +50,23 @@ class ResolveRequest(_Request):
 
     token: SecretStr = Field(description="The access token, whole.")
     door: str = Field(max_length=64, examples=["component:portal"])
+    issuer: str | None = Field(
+        default=None, max_length=2048, description="Whose an opaque token is, exactly as trusted."
+    )
+
+
+class KeyRequest(_Request):
+    """A key id that trust.db does not have."""
+
+    issuer: str = Field(min_length=1, max_length=2048)
+    kid: str = Field(min_length=1, max_length=255)
+
+
+class IntrospectRequest(_Request):
+    """Whose opaque token is it at this node's door?"""
+
+    token: SecretStr = Field(description="The access token, whole.")
+    door: str = Field(max_length=64, examples=["ssh:login"])
 
 
 class ExplainRequest(_Request):

@@ -50,7 +50,13 @@ def resolve_token(
     token = Secret(body.token.get_secret_value())
     try:
         found = resolve(
-            run.remembered, parts.verifier, token, door, caller.credential.doors, parts.clock()
+            run.remembered,
+            parts.verifier,
+            token,
+            door,
+            caller.credential.doors,
+            parts.clock(),
+            body.issuer,
         )
     except IdmapError as error:
         if str(door) in caller.credential.doors:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
-from idmap.application.ports import Clock, Registry, SecretMaker, SnapshotStore
+from idmap.application.ports import Clock, IssuerKeys, Registry, SecretMaker, SnapshotStore
 from idmap.application.remembered import Remembered
 from idmap.application.verify_token import TokenVerifier
 from idmap.entrypoints.http.metrics import ServeMetrics
@@ -24,6 +24,8 @@ class ServeParts:
     clock: Clock
     make_secret: SecretMaker
     realm: str
+    keys: IssuerKeys | None = None
+    """For nodes that meet a key id before their trust.db does."""
     poll_seconds: float = 0.05
     """How often published documents are looked at; a ban waits this long at most before it is pushed."""
     max_streams: int = 4096

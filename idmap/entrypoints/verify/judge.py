@@ -2,8 +2,8 @@
 
 Checks the token with what `trust.db` holds, at the node's effective time, for the audience of this node class alone,
 and looks the identity's digest up; pam_idmap compares the answer with the system's own. It does not decide
-whether the account may log in: the account phase does, for every kind of credential (law 3). It asks nobody
-else (law 7).
+whether the account may log in: the account phase does, for every kind of credential (law 3). Nobody else is asked for a
+signed token whose key is known (law 7); an opaque token needs the service, where the node may ask it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Protocol
 
 import structlog
 
+from idmap.application.introspect import is_opaque
 from idmap.application.ports import Clock
 from idmap.application.verify_token import TokenVerifier
 from idmap.domain.doors import Door
 from idmap.domain.errors import IdmapError, TokenRefused
 from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
+from idmap.domain.secrets import Secret
 from idmap.entrypoints.verify.protocol import VerifyReply, VerifyRequest, new_correlation_id
 
 _log = structlog.get_logger(__name__)
@@ -32,6 +34,14 @@ class KnownAccounts(Protocol):
         """(uid number, username) of the identity's account, or None."""
         ...
 
+    def find_account_by_digest(self, digest: bytes) -> tuple[int, str] | None:
+        """The same, by the identity's salted digest."""
+        ...
+
+
+AskWhose = Callable[[Secret, Door], bytes]
+"""The salted digest of the identity behind an opaque token. Raises TokenRefused and Unavailable."""
+
 
 class Judge:
     """Answers `idmap-verify`'s requests."""
@@ -43,12 +53,15 @@ class Judge:
         door: Door,
         clock: Clock,
         new_reference: Callable[[], str] = new_correlation_id,
+        ask_whose: AskWhose | None = None,
     ) -> None:
+        """Without `ask_whose`, opaque tokens are refused."""
         self._verifier = verifier
         self._accounts = accounts
         self._door = door
         self._clock = clock
         self._new_reference = new_reference
+        self._ask_whose = ask_whose
 
     def answer(self, request: VerifyRequest) -> VerifyReply:
         """The account the token belongs to, or a refusal; every answer leaves one line in the log."""
@@ -57,8 +70,7 @@ class Judge:
             ref=reference, username=request.username, rhost=request.rhost, service=request.service
         )
         try:
-            claims = self._verifier.verify(request.secret, self._door, self._clock())
-            found = self._accounts.find_account(claims.identity)
+            found, token_id = self._find(request.secret)
         except TokenRefused as refused:
             log.warning("token_refused", reason=str(refused.reason), detail=refused.detail)
             return VerifyReply.refuse(
@@ -78,8 +90,15 @@ class Judge:
             return VerifyReply.refuse(
                 Reason.IDENTITY_MISMATCH, proved=True, correlation_id=reference
             )
-        log.info("token_accepted", account=username, token_id=_shown(claims.token_id))
+        log.info("token_accepted", account=username, token_id=_shown(token_id))
         return VerifyReply.accept(username, uid_number, reference)
+
+    def _find(self, secret: Secret) -> tuple[tuple[int, str] | None, str | None]:
+        """The account behind the token, if any, and the token's id, if it says one."""
+        if self._ask_whose is not None and is_opaque(secret):
+            return self._accounts.find_account_by_digest(self._ask_whose(secret, self._door)), None
+        claims = self._verifier.verify(secret, self._door, self._clock())
+        return self._accounts.find_account(claims.identity), claims.token_id
 
 
 def _shown(token_id: str | None) -> str | None:

@@ -10,15 +10,22 @@ import typer
 
 from idmap.adapters.node_files.bans_header import read_bans
 from idmap.adapters.node_files.trust_db import TrustDb
+from idmap.adapters.oidc.at_service import ServiceQuestions
 from idmap.adapters.oidc.signatures import JoseSignatures
-from idmap.application.ports import Clock
+from idmap.application.node_keys import KeysWithService
+from idmap.application.ports import Clock, IssuerKeys
 from idmap.application.verify_token import TokenVerifier
 from idmap.domain.doors import ssh_door
 from idmap.domain.errors import IdmapError
 from idmap.entrypoints.cli.failures import explained
 from idmap.entrypoints.clock import system_clock
 from idmap.entrypoints.logs import configure_logs
-from idmap.entrypoints.settings import AGENT_FILE, load_agent_settings
+from idmap.entrypoints.settings import (
+    AGENT_FILE,
+    AgentSettings,
+    load_agent_settings,
+    read_secret_file,
+)
 from idmap.entrypoints.verify.judge import Judge
 from idmap.entrypoints.verify.server import VerifyServer, open_listener, run
 
@@ -33,21 +40,41 @@ def verify_command(
     """Check access tokens for pam_idmap on this node.
 
     Listens on a local socket for root alone, checks each token with the keys in trust.db for the audience of this
-    node class, and says whose account it is. Runs as its own user, asks nobody on the network.
+    node class, and says whose account it is. Runs as its own user. Asks the service, when it has a credential of its
+    own (verify.credential_file), for a key that trust.db does not have yet and about opaque tokens; else nobody.
     """
     configure_logs(process="verify")
     with explained("idmap-verify"):
         settings = load_agent_settings(config)
         trust = TrustDb(settings.files.directory / "trust.db")
+        service = _service(settings)
+        keys: IssuerKeys = trust
+        if service is not None:
+            keys = KeysWithService(trust, service.find_key, trust.revision)
         judge = Judge(
-            TokenVerifier(trust.find_issuer, trust, JoseSignatures()),
+            TokenVerifier(trust.find_issuer, keys, JoseSignatures()),
             trust,
             ssh_door(settings.node_class),
             node_clock(settings.files.directory / "bans.db"),
+            ask_whose=None if service is None else service.introspect,
         )
         server = VerifyServer(open_listener(settings.verify.socket), judge.answer)
-        _log.info("verifier_started", door=str(ssh_door(settings.node_class)))
+        door = str(ssh_door(settings.node_class))
+        _log.info("verifier_started", door=door, may_ask=service is not None)
         run(server)
+
+
+def _service(settings: AgentSettings) -> ServiceQuestions | None:
+    """The service to ask, when there is a credential for it. Raises InvalidInput when it is open to others."""
+    credential_file = settings.verify.credential_file
+    if not credential_file.exists():
+        return None
+    read_secret_file(credential_file)
+    return ServiceQuestions(
+        settings.service.url,
+        lambda: read_secret_file(credential_file),
+        ca_file=settings.service.ca_file,
+    )
 
 
 def node_clock(bans: Path, clock: Clock = system_clock) -> Clock:

@@ -46,7 +46,7 @@ class _World:
         return {"keys": self.keys}
 
     def cache(self, directory: Path | None = None) -> JwksCache:
-        return JwksCache(directory, lambda: self.now, self.fetch)
+        return JwksCache(directory, lambda: self.now, self.fetch, aside=lambda errand: errand())
 
 
 def test_keys_are_fetched_once_and_kept() -> None:
@@ -69,20 +69,25 @@ def test_a_flood_of_unknown_key_ids_causes_one_fetch_a_minute() -> None:
     before = len(world.fetched)
     for number in range(500):
         assert cache.find_key(profile(), f"bogus-{number}") is None
-    assert len(world.fetched) == before
-    world.now += UNKNOWN_KEY_COOLDOWN_SECONDS
+    assert len(world.fetched) == before + 2
+    world.now += UNKNOWN_KEY_COOLDOWN_SECONDS - 1
     assert cache.find_key(profile(), "bogus") is None
     assert len(world.fetched) == before + 2
+    world.now += 1
+    assert cache.find_key(profile(), "bogus") is None
+    assert len(world.fetched) == before + 4
 
 
-def test_a_rotated_key_is_found_after_the_cool_down() -> None:
-    """The new key id triggers the one bounded fetch."""
+def test_a_rotated_key_is_found_at_once_and_the_withdrawn_one_is_gone() -> None:
+    """The new key id triggers the one bounded fetch; a routine refresh just before does not count."""
     world = _World()
     cache = world.cache()
     cache.find_key(profile(), "k1")
+    version = cache.version
     world.keys = [public_jwk("rsa-new", "k2")]
-    world.now += UNKNOWN_KEY_COOLDOWN_SECONDS
     assert cache.find_key(profile(), "k2")
+    assert cache.find_key(profile(), "k1") is None
+    assert cache.version > version
 
 
 def test_a_silent_issuer_does_not_cost_the_known_keys() -> None:

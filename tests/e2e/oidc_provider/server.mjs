@@ -6,6 +6,8 @@
 // tokens are the package's own. What this file adds is a person without a browser: POST /mint makes a
 // grant as a consent screen would, and then asks the package for that grant's access token (a JWT with
 // the audience of the requested resource, RFC 8707). Keys are made at start and die with the process.
+// POST /rotate replaces the signing key (the old one is withdrawn), POST /client gives the client that may introspect,
+// POST /revoke ends an opaque token, POST /counts tells how often each of the package's own endpoints was asked.
 // It listens on loopback only. With `until-eof` it stops when its standard input closes.
 
 import { generateKeyPairSync, randomUUID } from "node:crypto";
@@ -16,14 +18,17 @@ const PORT = Number(process.argv[2] ?? 0);
 const CLIENT = "idmap-test-portal";
 const LIFETIME = 600; // seconds
 
-const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-const signingKey = { ...privateKey.export({ format: "jwk" }), kid: randomUUID(), alg: "RS256", use: "sig" };
+const INTROSPECTOR = { client_id: "idmap", client_secret: randomUUID() };
+
+function newKey() {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  return { ...privateKey.export({ format: "jwk" }), kid: randomUUID(), alg: "RS256", use: "sig" };
+}
 
 // subject → groups, as told by the latest POST /mint for that subject
 const groupsOf = new Map();
 
 const configuration = {
-  jwks: { keys: [signingKey] },
   cookies: { keys: [randomUUID()] },
   clients: [
     {
@@ -33,6 +38,7 @@ const configuration = {
       response_types: ["code"],
       grant_types: ["authorization_code"],
     },
+    { ...INTROSPECTOR, redirect_uris: [], response_types: [], grant_types: [] },
   ],
   ttl: { AccessToken: (_context, token) => token.resourceServer?.accessTokenTTL ?? LIFETIME, Grant: LIFETIME },
   scopes: ["openid", "ssh", "offline_access"],
@@ -40,21 +46,22 @@ const configuration = {
   extraTokenClaims: (_context, token) => ({ groups: groupsOf.get(token.accountId) ?? [] }),
   features: {
     devInteractions: { enabled: false },
+    introspection: { enabled: true },
     resourceIndicators: { enabled: true, getResourceServerInfo: (_context, audience) => resource(audience) },
   },
 };
 
-function resource(audience, seconds = LIFETIME) {
+function resource(audience, seconds = LIFETIME, format = "jwt") {
   return {
     scope: "ssh",
     audience,
     accessTokenTTL: seconds,
-    accessTokenFormat: "jwt",
-    jwt: { sign: { alg: "RS256" } },
+    accessTokenFormat: format,
+    ...(format === "jwt" ? { jwt: { sign: { alg: "RS256" } } } : {}),
   };
 }
 
-async function mint(provider, { sub, aud, scope = "ssh", groups = [], seconds = LIFETIME }) {
+async function mint(provider, { sub, aud, scope = "ssh", groups = [], seconds = LIFETIME, format = "jwt" }) {
   if (typeof sub !== "string" || typeof aud !== "string") throw new TypeError("sub and aud are strings");
   groupsOf.set(sub, groups);
   const client = await provider.Client.find(CLIENT);
@@ -62,7 +69,7 @@ async function mint(provider, { sub, aud, scope = "ssh", groups = [], seconds = 
   grant.addResourceScope(aud, scope);
   const grantId = await grant.save();
   const token = new provider.AccessToken({ accountId: sub, client, grantId, gty: "authorization_code", scope });
-  token.resourceServer = new provider.ResourceServer(aud, resource(aud, seconds));
+  token.resourceServer = new provider.ResourceServer(aud, resource(aud, seconds, format));
   return token.save();
 }
 
@@ -80,13 +87,34 @@ function answer(response, status, value) {
 const server = createServer();
 server.listen(PORT, "127.0.0.1", () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
-  const provider = new Provider(issuer, configuration);
-  const callback = provider.callback();
+  // The package keeps its tokens outside of the instance, so that a new one with another key knows them still.
+  const start = () => new Provider(issuer, { ...configuration, jwks: { keys: [newKey()] } });
+  let provider = start();
+  let callback = provider.callback();
+  const counts = {};
+  const ours = {
+    "/mint": async (wanted) => ({ access_token: await mint(provider, wanted) }),
+    "/client": async () => INTROSPECTOR,
+    "/counts": async () => counts,
+    "/rotate": async () => {
+      provider = start();
+      callback = provider.callback();
+      return {};
+    },
+    "/revoke": async ({ token }) => {
+      await (await provider.AccessToken.find(token))?.destroy();
+      return {};
+    },
+  };
   server.on("request", (request, response) => {
-    if (request.method !== "POST" || request.url !== "/mint") return callback(request, response);
+    const own = request.method === "POST" && Object.hasOwn(ours, request.url) ? ours[request.url] : null;
+    if (!own) {
+      counts[request.url] = (counts[request.url] ?? 0) + 1;
+      return callback(request, response);
+    }
     body(request)
-      .then((wanted) => mint(provider, wanted))
-      .then((token) => answer(response, 200, { access_token: token }))
+      .then(own)
+      .then((value) => answer(response, 200, value))
       .catch((error) => answer(response, 400, { error: String(error) }));
   });
   process.stdout.write(`${JSON.stringify({ issuer })}\n`);
