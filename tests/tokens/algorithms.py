@@ -99,6 +99,7 @@ _BINDING: tuple[Case, ...] = (
     unproved("ES512 with a P-256 key", _REFUSED, by("p256", "x", "ES256", says="ES512"), trust=_ALL, keys=_key("p256", "x")),
     unproved("ES256 with secp256k1", _REFUSED, by("p256", "x", "ES256"), trust=_ALL, keys=_key("p256", "x", crv="secp256k1")),
     unproved("ES256 with a key of no curve", _REFUSED, by("p256", "x", "ES256"), keys=lambda: ({n: v for n, v in public_jwk("p256", "x").items() if n != "crv"},)),
+    unproved("ES256 with a list of curves", _REFUSED, by("p256", "x", "ES256"), keys=_key("p256", "x", crv=["P-256"])),
     unproved("EdDSA with Ed448", _REFUSED, by("ed", "x", "EdDSA"), trust=_ALL, keys=_key("ed", "x", crv="Ed448")),
     unproved("EdDSA with X25519", _REFUSED, by("ed", "x", "EdDSA"), trust=_ALL, keys=_key("ed", "x", crv="X25519")),
     unproved("RS256 with a symmetric key in the JWKS", _REFUSED, with_header(), keys=_keys({"kty": "oct", "k": "c2VjcmV0", "kid": "k1"})),
