@@ -31,6 +31,10 @@ check: setup ## layout, lint, types, architecture
 test: check ## everything that CI runs
 	@$(PYTEST) -q tests
 
+.PHONY: mutate
+mutate: setup ## take out each check of the token verifier in turn; a hostile token must then get in
+	@$(PYTHON) tools/mutate.py
+
 .PHONY: demo
 demo: setup ## from an IAM group to an ssh login, every claim checked; leaves nothing behind
 	@$(AS_ROOT) $(PYTHON) -m demo_site.story
