@@ -161,7 +161,7 @@ def _outcomes(
     """
     fork = multiprocessing.get_context("fork")
     waiting = list(enumerate(mutants))[::-1]
-    running: dict[int, tuple[multiprocessing.process.BaseProcess, float]] = {}
+    running: dict[int, tuple[multiprocessing.context.ForkProcess, float]] = {}
     outcomes: dict[int, bool | None] = {}
     while waiting or running:
         while waiting and len(running) < PROCESSES:
