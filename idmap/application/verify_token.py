@@ -100,7 +100,7 @@ def key_fits(jwk: Mapping[str, Any], algorithm: str) -> bool:
     """Whether the key is of the algorithm's family, meant for signatures, and not bound to another algorithm."""
     for prefix, (key_type, curve) in _KEY_FAMILY.items():
         if algorithm.startswith(prefix):
-            fits = jwk.get("kty") == key_type and (curve is None or jwk.get("crv") == curve)
+            fits = jwk.get("kty") == key_type and jwk.get("crv") == curve
             return (
                 fits and jwk.get("use", "sig") == "sig" and jwk.get("alg", algorithm) == algorithm
             )
