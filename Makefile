@@ -38,6 +38,10 @@ bench: setup ## against the peers and the limits, side by side; BENCH=nss,verify
 	@$(AS_ROOT) env PYTHONPATH=.:deploy/demo/site BENCH='$(BENCH)' SIZES='$(SIZES)' ROUNDS='$(ROUNDS)' PEERS='$(PEERS)' SAMPLE='$(SAMPLE)' \
 	  $(PYTHON) -m bench
 
+.PHONY: mutate
+mutate: setup ## take out each check of the token verifier in turn; a hostile token must then get in
+	@$(PYTHON) tools/mutate.py
+
 .PHONY: demo
 demo: setup ## from an IAM group to an ssh login, every claim checked; leaves nothing behind
 	@$(AS_ROOT) $(PYTHON) -m demo_site.story

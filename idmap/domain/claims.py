@@ -7,7 +7,6 @@ gives an account anything that is not recorded.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,7 +112,7 @@ def _check_dates(claims: Mapping[str, Any], profile: IssuerProfile, at: int) -> 
     leeway = profile.leeway_seconds
     expires_at = _date(claims, "exp")
     issued_at = _date(claims, "iat")
-    if at > expires_at + leeway:
+    if at >= expires_at + leeway:  # RFC 7519 §4.1.4: refused *on* or after that second
         raise _refused(Reason.TOKEN_EXPIRED, f"exp {expires_at}, now {at}")
     if issued_at > at + leeway:
         raise _refused(Reason.TOKEN_NOT_YET_VALID, f"iat {issued_at}, now {at}")
@@ -146,6 +145,8 @@ def _check_recent_authentication(
 ) -> None:
     """`auth_time` where the issuer sends it (OpenID Connect Core §2), else the time of issue."""
     authenticated_at = _date(claims, "auth_time") if "auth_time" in claims else issued_at
+    if authenticated_at > at + profile.leeway_seconds:
+        raise _refused(Reason.TOKEN_NOT_YET_VALID, f"auth_time {authenticated_at}, now {at}")
     limit = ADMIN_MAX_AUTHENTICATION_AGE_SECONDS + profile.leeway_seconds
     if at - authenticated_at > limit:
         raise _refused(Reason.AUTHENTICATION_TOO_OLD, f"{at - authenticated_at} s ago")
@@ -201,7 +202,7 @@ def _date(claims: Mapping[str, Any], name: str) -> int:
     value = claims[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _refused(Reason.CLAIM_INVALID, f"{name}: not a number")
-    if not math.isfinite(value) or not 0 <= value <= _LATEST:
+    if not 0 <= value <= _LATEST:
         raise _refused(Reason.CLAIM_INVALID, f"{name}: out of range")
     return int(value)
 

@@ -78,7 +78,7 @@ def parse_token(token: Secret) -> UnverifiedToken:
 
 def _decode(segment: str, name: str) -> bytes:
     """Strict base64url without padding: one spelling per value."""
-    if not _SEGMENT.fullmatch(segment) or len(segment) % 4 == 1:
+    if not _SEGMENT.fullmatch(segment):
         raise TokenRefused(Reason.TOKEN_MALFORMED, f"{name}: not base64url")
     try:
         data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
@@ -100,6 +100,9 @@ def _json_object(data: bytes, name: str) -> Mapping[str, Any]:
             parse_int=_bounded_int,
             parse_float=_bounded_float,
         )
+        if "\\u" in text:
+            # An escaped lone surrogate is no character: nothing downstream could write it.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise TokenRefused(Reason.TOKEN_MALFORMED, f"{name}: {type(error).__name__}") from None
     if not isinstance(value, dict):

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from idmap.adapters.oidc.jwks import pick_key
 from idmap.adapters.oidc.signatures import JoseSignatures
 from idmap.application.verify_token import TokenVerifier
-from idmap.domain.doors import ADMIN, API, Door, ssh_door
+from idmap.domain.doors import ADMIN, API, Door, parse_door, ssh_door
 from idmap.domain.identity import Issuer
 from idmap.domain.issuers import IssuerProfile, check_profile, find_profile
 from idmap.domain.secrets import Secret
@@ -23,30 +23,41 @@ from idmap.domain.secrets import Secret
 ISSUER = "https://iam.example/"
 NOW = 1_800_000_000
 SSH = ssh_door("login")
+GATE = parse_door("gate")
+COMPONENT = parse_door("component:condor")
 AUDIENCES = {
     API: "https://idmap.example/api",
     ADMIN: "https://idmap.example/admin",
     SSH: "ssh://login.example",
+    GATE: "https://idmap.example/gate",
+    COMPONENT: "https://condor.example",
 }
 
 
 @cache
 def private_key(name: str) -> Any:
-    """A throw-away key; `rsa…`, `p256…`, `p384…`, `ed…` choose the kind. One per name and run."""
+    """A throw-away key, one per name and run; `rsa…`, `short-rsa-<bits>`, `p256…`, `p384…`, `p521…`, `ed…`."""
+    if name.startswith("short-rsa-"):
+        bits = int(name.removeprefix("short-rsa-"))
+        return rsa.generate_private_key(public_exponent=65537, key_size=bits)
     if name.startswith("rsa"):
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
     if name.startswith("p256"):
         return ec.generate_private_key(ec.SECP256R1())
     if name.startswith("p384"):
         return ec.generate_private_key(ec.SECP384R1())
+    if name.startswith("p521"):
+        return ec.generate_private_key(ec.SECP521R1())
     return ed25519.Ed25519PrivateKey.generate()
 
 
 def public_jwk(name: str, key_id: str, **members: str) -> dict[str, Any]:
     """The public JWK of a key."""
-    algorithm: Any = {"r": jwt.algorithms.RSAAlgorithm, "p": jwt.algorithms.ECAlgorithm}.get(
-        name[0], jwt.algorithms.OKPAlgorithm
-    )
+    algorithm: Any = {
+        "r": jwt.algorithms.RSAAlgorithm,
+        "s": jwt.algorithms.RSAAlgorithm,
+        "p": jwt.algorithms.ECAlgorithm,
+    }.get(name[0], jwt.algorithms.OKPAlgorithm)
     jwk = json.loads(algorithm.to_jwk(private_key(name).public_key()))
     jwk.pop("key_ops", None)
     return {**jwk, "kid": key_id, **members}

@@ -7,13 +7,17 @@ exactly that one algorithm and that one public key, never a set and never the to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry
 from joserfc.jws import JWSRegistry
+from joserfc.util import to_bytes, urlsafe_b64decode
 
 from idmap.domain.tokens import UnverifiedToken
+
+SHORTEST_RSA_BITS: Final = 2048
+"""RFC 7518 §3.3 and §3.5: shorter keys MUST NOT be used; the library only warns."""
 
 
 class JoseSignatures:
@@ -24,6 +28,8 @@ class JoseSignatures:
         # RFC 9864 names the curve; `EdDSA` is the older, polymorphic name and here means Ed25519 only.
         name = "Ed25519" if algorithm == "EdDSA" else algorithm
         try:
+            if jwk["kty"] == "RSA" and _modulus_bits(jwk) < SHORTEST_RSA_BITS:
+                return False
             key = JWKRegistry.import_key(_public_part(jwk))
             model = JWSRegistry(algorithms=[name]).get_alg(name)
             model.check_key(key)
@@ -32,6 +38,10 @@ class JoseSignatures:
             return False
 
 
+def _modulus_bits(jwk: Mapping[str, Any]) -> int:
+    return int.from_bytes(urlsafe_b64decode(to_bytes(jwk["n"])), "big").bit_length()
+
+
 def _public_part(jwk: Mapping[str, Any]) -> dict[str, Any]:
     """Only public members: a private key in a JWKS must not turn into an HMAC secret or worse."""
-    return {name: jwk[name] for name in ("kty", "crv", "x", "y", "n", "e", "kid") if name in jwk}
+    return {name: jwk[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in jwk}
