@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -110,6 +111,8 @@ def main() -> None:
         "SAMPLE": "10000",
     }
     settings = {name: os.environ.get(name) or value for name, value in defaults.items()}
+    # Ended from outside, everything started here ends too: `finally` and `with` run.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended"))
     OUT.mkdir(parents=True, exist_ok=True)
     wanted = settings["BENCH"].split(",")
     if not set(wanted) <= set(PARTS):

@@ -25,6 +25,8 @@ SAMPLE = 10_000
 """Accounts that SSSD is filled with; 3 to 5 ms each."""
 GROUPS = 500
 """Groups that it is filled with: each brings about a hundred members."""
+FILL_SECONDS = 300.0
+"""Then the sample is what was filled until then; on a busy machine a new account costs 30 ms."""
 WAITS_AT_MOST = 0.001
 """Of warm calls, how many may have waited for a daemon; above that they were not warm."""
 COLD = 20
@@ -54,8 +56,9 @@ def against_sssd(population: Population, rounds: int, sample: int = SAMPLE) -> M
         found["slapadd_seconds"] = slapadd_seconds
         found["cold"] = cold(files["unseen"], reserve, rounds)
         say(f"  filling SSSD with {size} accounts and {len(of_groups)} groups …")
-        found["fill_seconds"] = fill(files, size, len(of_groups))
-        say(f"  filled in {found['fill_seconds']:.0f} s")
+        found["fill_seconds"], size = fill(files, lines[:size], len(of_groups))
+        found["sample"] = size
+        say(f"  filled with {size} in {found['fill_seconds']:.0f} s")
         warm(files, size, len(of_groups), rounds, found)
         found["first"] = first_lookups(lines[:size], rounds * 4)
     return found
@@ -100,21 +103,30 @@ def warm(files: dict[str, Path], size: int, group_count: int, rounds: int, found
         }
 
 
-def fill(files: dict[str, Path], size: int, group_count: int) -> float:
-    """Asks SSSD for the whole sample once, so that it is warm; gives the seconds."""
+def fill(files: dict[str, Path], lines: Sequence[str], group_count: int) -> tuple[float, int]:
+    """Asks SSSD for the groups and for the sample, so that they are warm; gives seconds and accounts.
+
+    When the time is up the sample ends with what was filled, and its file is made to say so.
+    """
     started = time.monotonic()
-    plans = (
-        ("sample", ("initgroups", "name", "id"), size),
-        ("groups", ("group_name", "gid"), group_count),
-    )
-    for order, operations, count in plans:
-        with Contestant("sssd", sss_how(), files[order]) as contestant:
-            for operation in operations:
-                for done in range(0, count, 100):
-                    result = contestant.ask(operation, done, min(100, count - done))
-                    if result is None or result.wrong:
-                        raise BenchError(f"filling SSSD: {operation}: {result}")
-    return time.monotonic() - started
+    done = 0
+    with Contestant("sssd", sss_how(), files["groups"]) as contestant:
+        for operation in ("group_name", "gid"):
+            _fill_some(contestant, operation, 0, group_count)
+    with Contestant("sssd", sss_how(), files["sample"]) as contestant:
+        while done < len(lines) and (not done or time.monotonic() - started < FILL_SECONDS):
+            some = min(100, len(lines) - done)
+            for operation in ("initgroups", "name", "id"):
+                _fill_some(contestant, operation, done, some)
+            done += some
+    files["sample"].write_text("".join(lines[:done]))
+    return time.monotonic() - started, done
+
+
+def _fill_some(contestant: Contestant, operation: str, first: int, count: int) -> None:
+    result = contestant.ask(operation, first, count)
+    if result is None or result.wrong:
+        raise BenchError(f"filling SSSD: {operation}: {result}")
 
 
 def cold(unseen: Path, count: int, rounds: int) -> dict[str, dict[str, Measured]]:

@@ -124,11 +124,12 @@ def main() -> None:
             found: Measured = {"compile": write_site(population)}
             say("  all accounts, random order")
             found["all"] = all_accounts(population, rounds)
+            results[str(size)] = found
+            out.write_text(json.dumps(results))
             if with_sssd:
                 say("  SSSD over slapd")
                 found["sssd"] = against_sssd(population, rounds, int(sys.argv[5]))
-            results[str(size)] = found
-            out.write_text(json.dumps(results))
+                out.write_text(json.dumps(results))
     say("done")
 
 

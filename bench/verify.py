@@ -25,11 +25,11 @@ PER_ROUND = 50
 
 
 def timed(work: Callable[[Any], object], subjects: Sequence[Any]) -> float:
-    """Nanoseconds per subject."""
-    started = time.perf_counter_ns()
+    """Nanoseconds of this thread's processor time per subject: nothing here waits."""
+    started = time.thread_time_ns()
     for subject in subjects:
         work(subject)
-    return (time.perf_counter_ns() - started) / len(subjects)
+    return (time.thread_time_ns() - started) / len(subjects)
 
 
 def measure_verify(rounds: int) -> dict[str, list[float]]:
@@ -61,7 +61,7 @@ def measure_verify(rounds: int) -> dict[str, list[float]]:
 
 def verify_table(found: dict[str, list[float]]) -> str:
     """The figures as a person reads them."""
-    lines = ["", "Token verification, RS256, one thread"]
+    lines = ["", "Token verification, RS256, processor time of one thread"]
     for name, title in (
         ("bare", "cryptography alone"),
         ("new", "TokenVerifier, new tokens"),
