@@ -316,6 +316,7 @@ def test_replacement_under_threads_and_forks_never_mixes_revisions(
         while revision <= replacements and process.poll() is None:
             revision += 1
             install(revision)
+        time.sleep(1.5)  # a look that came too early is not repeated for one second
         stop.touch()
         output = process.stdout.read()
         assert process.wait(30) == 0, process.stderr.read() + output
