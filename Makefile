@@ -8,7 +8,7 @@ PYTEST := $(AS_ROOT) $(PYTHON) -m pytest
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Debian packages, .venv, the C part, the test provider; only what is missing
@@ -23,13 +23,19 @@ check: setup ## layout, lint, types, architecture
 	  deploy/demo/site/demo_site tests/e2e tools bench
 	@.venv/bin/lint-imports --no-cache
 	@clang-format --dry-run -Werror pam_module/*.[ch] tests/c/*.[ch] bench/c/*.[ch]
+	@$(MAKE) -s -C pam_module analyze
 	@$(PYTHON) tools/docs.py --check
 	@! grep -rnE 'StrictHostKeyChecking[= ]+no' --include='*' --exclude-dir=.git --exclude-dir=.venv \
 	  --exclude-dir=node_modules --exclude=Makefile . || { echo "host keys are always checked"; exit 1; }
 
 .PHONY: test
 test: check ## everything that CI runs
+	@$(PYTEST) -q -m "not long" tests
+
+.PHONY: test-all
+test-all: check ## that, and what takes longer
 	@$(PYTEST) -q tests
+	@$(PYTHON) tools/mutate.py
 
 .PHONY: bench
 bench: setup ## against the peers and the limits, side by side; BENCH=nss,verify,resolve SIZES=1000,100000 ROUNDS=15 PEERS=0
@@ -41,6 +47,16 @@ bench: setup ## against the peers and the limits, side by side; BENCH=nss,verify
 .PHONY: mutate
 mutate: setup ## take out each check of the token verifier in turn; a hostile token must then get in
 	@$(PYTHON) tools/mutate.py
+
+FUZZ_RUNS ?= 100000000
+.PHONY: fuzz
+fuzz: setup ## FUZZ_RUNS executions (10^8) over all that the C part parses; then the coverage
+	@$(PYTHON) tests/c/fuzz.py build/fuzz run $(FUZZ_RUNS)
+	@$(PYTHON) tests/c/fuzz.py build/fuzz coverage
+
+.PHONY: fuzz-coverage
+fuzz-coverage: setup ## lines of the parsers that the kept corpus reaches
+	@$(PYTHON) tests/c/fuzz.py build/fuzz coverage
 
 .PHONY: demo
 demo: setup ## from an IAM group to an ssh login, every claim checked; leaves nothing behind

@@ -58,7 +58,6 @@ struct output {
     char *name; /* of the target, in its directory */
     char *temporary;
     char *previous;
-    char *unsorted; /* the name under which a copy to sort from is made and unlinked at once */
     unsigned char *buffer;
     size_t used;
     uint64_t offset; /* in the file, with what is still in the buffer */
@@ -69,7 +68,6 @@ enum result output_open(struct output *out, const char *target);
 enum result output_write(struct output *out, const void *bytes, size_t n);
 enum result output_align(struct output *out, size_t unit); /* with zeros */
 enum result output_flush(struct output *out);
-enum result output_reserve(struct output *out, uint64_t length); /* finds a full disk early */
 enum result output_overwrite(struct output *out, uint64_t offset, const void *bytes, size_t n);
 
 /*

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,29 +51,31 @@ catch_signals(void)
 static enum result
 open_directory(struct output *out, const char *target)
 {
-    char *for_directory = strdup(target);
-    char *for_name = strdup(target);
-    enum result result = RESULT_OK;
+    const char *slash = strrchr(target, '/');
+    const char *name = slash == NULL ? target : slash + 1;
+    char *directory = slash == NULL     ? strdup(".")
+                      : slash == target ? strdup("/")
+                                        : strndup(target, (size_t)(slash - target));
+    size_t room = strlen(name) + sizeof(".previous");
 
     memset(out, 0, sizeof(*out));
     out->fd = -1;
     out->directory = -1;
-    if (for_directory == NULL || for_name == NULL ||
-        (out->name = strdup(basename(for_name))) == NULL ||
-        asprintf(&out->temporary, "%s.tmp", out->name) < 0 ||
-        asprintf(&out->previous, "%s.previous", out->name) < 0 ||
-        asprintf(&out->unsorted, "%s.unsorted", out->name) < 0 ||
-        (out->buffer = malloc(BUFFER_SIZE)) == NULL) {
-        result = failed("no_memory", target);
-        goto done;
+    out->name = strdup(name);
+    out->temporary = malloc(room);
+    out->previous = malloc(room);
+    out->buffer = malloc(BUFFER_SIZE);
+    if (directory == NULL || out->name == NULL || out->temporary == NULL || out->previous == NULL ||
+        out->buffer == NULL) {
+        free(directory);
+        (void)failed("no_memory", target);
+        return RESULT_FAILED;
     }
-    out->directory = open(dirname(for_directory), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (out->directory < 0)
-        result = failed("output_unwritable", target);
-done:
-    free(for_directory);
-    free(for_name);
-    return result;
+    snprintf(out->temporary, room, "%s.tmp", name);
+    snprintf(out->previous, room, "%s.previous", name);
+    out->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(directory);
+    return out->directory < 0 ? failed("output_unwritable", target) : RESULT_OK;
 }
 
 enum result
@@ -169,17 +170,6 @@ output_align(struct output *out, size_t unit)
     static const unsigned char zeros[POSIX_HEADER_PAGE];
 
     return output_write(out, zeros, (size_t)(round_up(out->offset, unit) - out->offset));
-}
-
-enum result
-output_reserve(struct output *out, uint64_t length)
-{
-    int error = posix_fallocate(out->fd, 0, (off_t)length);
-
-    if (error == 0 || error == EOPNOTSUPP || error == EINVAL)
-        return RESULT_OK;
-    errno = error;
-    return failed("output_unwritable", out->temporary);
 }
 
 /* Sets the superseded word of the file under the previous name and removes that name. A file that
@@ -292,7 +282,6 @@ output_close(struct output *out)
     free(out->name);
     free(out->temporary);
     free(out->previous);
-    free(out->unsorted);
     free(out->buffer);
     memset(out, 0, sizeof(*out));
     out->fd = -1;

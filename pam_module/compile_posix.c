@@ -16,23 +16,6 @@
 #define GECOS_LENGTH_MAX 1023
 #define SECONDARY_MAX 65535 /* the kernel takes 65 536 groups, the primary one included */
 #define RECORD_MAX (USER_AT_STRINGS + 4096 + SECONDARY_MAX * 4 + 8)
-#define USERS_MAX 0x7fffffff
-
-/* The array with room for at least one more element of `size` bytes; NULL when there is no memory
- * (the array is then as it was). */
-static void *
-grow(void *array, size_t *room, size_t count, size_t size)
-{
-    size_t wanted = *room == 0 ? 1024 : *room + *room / 2;
-    void *grown;
-
-    if (count < *room)
-        return array;
-    grown = realloc(array, wanted * size);
-    if (grown != NULL)
-        *room = wanted;
-    return grown;
-}
 
 /* Refuses a number that no account or group may have, or that lies outside the given windows. */
 static enum result
@@ -165,7 +148,7 @@ static enum result
 parse_window(struct build *b)
 {
     bool is_uid = strcmp(b->in->field[1], "uid") == 0;
-    struct id_windows *windows = is_uid ? &b->uids : &b->gids;
+    struct id_windows *windows = is_uid ? &b->users.windows : &b->groups.windows;
     uint64_t first;
     uint64_t last;
 
@@ -187,32 +170,12 @@ parse_window(struct build *b)
 static enum result
 parse_group(struct build *b)
 {
-    struct input *in = b->in;
-    struct group_entry *group;
     uint32_t gid_number;
-    char *names;
 
-    if (check_name(b, 1) != RESULT_OK || read_number(b, 2, &b->gids, &gid_number) != RESULT_OK)
+    if (check_name(b, 1) != RESULT_OK ||
+        read_number(b, 2, &b->groups.windows, &gid_number) != RESULT_OK)
         return RESULT_REFUSED;
-    if (b->group_count == USERS_MAX)
-        return refuse(in, "too_large", "too many groups");
-    group = grow(b->group, &b->group_room, b->group_count, sizeof(*b->group));
-    if (group == NULL)
-        return failed("no_memory", in->path);
-    b->group = group;
-    names = grow(b->names, &b->names_room, b->names_size + NAME_LENGTH_MAX, 1);
-    if (names == NULL)
-        return failed("no_memory", in->path);
-    b->names = names;
-    group = &b->group[b->group_count++];
-    memset(group, 0, sizeof(*group));
-    group->gid_number = gid_number;
-    group->line = in->line;
-    group->name = b->names_size;
-    group->name_length = (uint8_t)in->length[1];
-    memcpy(b->names + b->names_size, in->field[1], in->length[1]);
-    b->names_size += in->length[1];
-    return RESULT_OK;
+    return layout_add(b, &b->groups, gid_number);
 }
 
 /* Reads field 10, the secondary gids, into `gids`; counts the user into each group. */
@@ -220,30 +183,36 @@ static enum result
 parse_secondary(struct build *b, unsigned char *gids, uint32_t *count)
 {
     char *at = b->in->field[10];
-    uint32_t stamp = (uint32_t)b->user_count + 1;
+    uint32_t stamp = (uint32_t)b->users.count + 1;
     uint32_t name_size = (uint32_t)b->in->length[1] + 1;
 
     *count = 0;
     while (*at != '\0') {
         char *comma = strchrnul(at, ',');
         bool more = *comma == ',';
-        struct group_entry *group;
+        struct entry *group;
         uint64_t value;
+        uint32_t *gids_of_all;
 
         *comma = '\0';
         b->in->field[10] = at;
         b->in->length[10] = (size_t)(comma - at);
         if (input_number(b->in, 10, UINT32_MAX, &value) != RESULT_OK)
             return RESULT_REFUSED;
-        group = layout_find_number(b, (uint32_t)value);
+        group = layout_find_number(b, &b->groups, (uint32_t)value);
         if (group == NULL)
             return refuse(b->in, "group_unknown", "a secondary gid is no group's number");
         if (group->stamp == stamp)
             return refuse(b->in, "group_repeated", "a secondary gid is given twice");
         if (*count == SECONDARY_MAX || group->members_size > UINT32_MAX - name_size)
             return refuse(b->in, "too_large", "too many groups of a user or members of a group");
+        gids_of_all = layout_grow(b->gids, &b->gid_room, b->gid_count, 1, sizeof(*b->gids));
+        if (gids_of_all == NULL)
+            return failed("no_memory", b->in->path);
+        b->gids = gids_of_all;
+        b->gids[b->gid_count++] = (uint32_t)(group - b->groups.entry);
         group->stamp = stamp;
-        group->member_count++;
+        group->count++;
         group->members_size += name_size;
         store_u32(gids + (size_t)(*count)++ * 4, (uint32_t)value);
         at = comma + (more ? 1 : 0);
@@ -280,15 +249,16 @@ parse_state(struct build *b, unsigned char *record)
 static enum result
 check_user(struct build *b, uint32_t *uid_number, uint32_t *gid_number)
 {
-    const struct group_entry *namesake;
+    const struct entry *namesake;
 
-    if (check_name(b, 1) != RESULT_OK || read_number(b, 2, &b->uids, uid_number) != RESULT_OK ||
-        read_number(b, 3, &b->gids, gid_number) != RESULT_OK)
+    if (check_name(b, 1) != RESULT_OK ||
+        read_number(b, 2, &b->users.windows, uid_number) != RESULT_OK ||
+        read_number(b, 3, &b->groups.windows, gid_number) != RESULT_OK)
         return RESULT_REFUSED;
-    if (layout_find_number(b, *gid_number) == NULL)
+    if (layout_find_number(b, &b->groups, *gid_number) == NULL)
         return refuse(b->in, "group_unknown", "the primary gid is no group's number");
-    namesake = layout_find_name(b, b->in->field[1], b->in->length[1]);
-    if (namesake != NULL && namesake->gid_number != *uid_number)
+    namesake = layout_find_name(b, &b->groups, b->in->field[1], b->in->length[1]);
+    if (namesake != NULL && namesake->number != *uid_number)
         return refuse(b->in, "name_repeated", "a group of another number has the name");
     if (check_path(b, 7) != RESULT_OK || check_path(b, 8) != RESULT_OK)
         return RESULT_REFUSED;
@@ -301,7 +271,7 @@ parse_user(struct build *b)
     static const int strings[4] = {1, 9, 7, 8}; /* name, gecos, home, shell */
     struct input *in = b->in;
     unsigned char *record = b->record;
-    struct user_entry *user;
+    struct entry *user;
     uint32_t uid_number;
     uint32_t gid_number;
     uint32_t gid_count;
@@ -313,7 +283,7 @@ parse_user(struct build *b)
     memset(record, 0, USER_AT_STRINGS);
     if (parse_state(b, record) != RESULT_OK)
         return RESULT_REFUSED;
-    if (b->user_count == USERS_MAX || b->out->offset / REFERENCE_UNIT > UINT32_MAX - RECORD_MAX)
+    if (b->out->offset / REFERENCE_UNIT > UINT32_MAX - RECORD_MAX)
         return refuse(in, "too_large", "too many users");
     for (int i = 0; i < 4; i++) {
         memcpy(record + size, in->field[strings[i]], in->length[strings[i]] + 1);
@@ -327,16 +297,12 @@ parse_user(struct build *b)
     size += (size_t)gid_count * 4;
     memset(record + size, 0, 8);
     size = (size_t)round_up(size, REFERENCE_UNIT);
-    user = grow(b->user, &b->user_room, b->user_count, sizeof(*b->user));
-    if (user == NULL)
-        return failed("no_memory", in->path);
-    b->user = user;
-    user = &b->user[b->user_count++];
-    user->uid_number = uid_number;
+    result = layout_add(b, &b->users, uid_number);
+    if (result != RESULT_OK)
+        return result;
+    user = &b->users.entry[b->users.count - 1];
     user->reference = (uint32_t)(b->out->offset / REFERENCE_UNIT);
-    user->line = (uint32_t)in->line;
-    b->users_unsorted |= b->user_count > 1 && uid_number <= user[-1].uid_number;
-    b->memberships += gid_count;
+    user->count = gid_count;
     store_u32(record + RECORD_AT_REFERENCE, user->reference);
     store_u32(record + RECORD_AT_SIZE, (uint32_t)size);
     store_u32(record + USER_AT_UID, uid_number);
@@ -358,9 +324,8 @@ parse_end(struct build *b)
     if (input_number(b->in, 1, UINT32_MAX, &groups) != RESULT_OK ||
         input_number(b->in, 2, UINT32_MAX, &users) != RESULT_OK)
         return RESULT_REFUSED;
-    if (groups != b->group_count || users != b->user_count)
+    if (groups != b->groups.count || users != b->users.count)
         return refuse(b->in, "truncated", "the end line counts otherwise");
-    b->ended = true;
     return RESULT_OK;
 }
 
@@ -409,7 +374,7 @@ parse_record(struct build *b)
         if (b->in->count != kind->fields)
             return refuse(b->in, "field_count", "the record has too few or too many fields");
         if (b->stage < STAGE_USERS && kind->stage >= STAGE_USERS) {
-            enum result result = layout_groups(b);
+            enum result result = layout_index(b, &b->groups);
 
             if (result != RESULT_OK)
                 return result;
@@ -426,15 +391,24 @@ parse_all(struct build *b)
     enum result result;
 
     while ((result = input_next(b->in)) == RESULT_OK && b->in->count != 0) {
-        if (b->ended)
+        if (b->stage == STAGE_END)
             return refuse(b->in, "record_unknown", "a line after the end");
         result = parse_record(b);
         if (result != RESULT_OK)
             return result;
     }
-    if (result == RESULT_OK && !b->ended)
+    if (result == RESULT_OK && b->stage != STAGE_END)
         return refuse(b->in, "truncated", "there is no end line");
     return result;
+}
+
+static void
+free_entries(struct entries *entries)
+{
+    free(entries->entry);
+    free(entries->names);
+    free(entries->by_name.slot);
+    free(entries->by_number.slot);
 }
 
 enum result
@@ -461,11 +435,9 @@ compile_posix(struct input *in, struct output *out, const unsigned char *seed)
     if (result == RESULT_OK)
         result = layout_finish(b);
 done:
-    free(b->group);
-    free(b->names);
-    free(b->group_names.slot);
-    free(b->group_numbers.slot);
-    free(b->user);
+    free_entries(&b->users);
+    free_entries(&b->groups);
+    free(b->gids);
     free(b->record);
     free(b);
     return result;

@@ -61,11 +61,13 @@ class Records:
     extra: Sequence[str] = field(default=())
 
     def text(self) -> str:
-        """The records as text."""
+        """The records as text, in the order of their numbers, as the compiler wants them."""
+        groups = sorted(self.groups, key=lambda group: group[1])
+        users = sorted(self.users, key=lambda user: user.uid)
         lines = ["idmap-posix\t1", f"revision\t{self.revision}", f"created\t{self.created}"]
         lines += [f"not_after\t{self.not_after}", *(f"window\t{w}" for w in self.windows)]
-        lines += [f"group\t{name}\t{gid}" for name, gid in self.groups]
-        lines += [user.line() for user in self.users]
+        lines += [f"group\t{name}\t{gid}" for name, gid in groups]
+        lines += [user.line() for user in users]
         lines += [*self.extra, f"end\t{len(self.groups)}\t{len(self.users)}"]
         return "".join(line + "\n" for line in lines)
 

@@ -235,14 +235,15 @@ def between_markers(trace: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("present", [True, False])
-def test_a_hundred_thousand_lookups_make_no_system_call(plain, records, user, tmp_path, present):
+@pytest.mark.parametrize("count", [100_000, pytest.param(1_000_000, marks=pytest.mark.long)])
+def test_many_lookups_make_no_system_call(plain, records, tmp_path, present, count):
     """Hits and misses of every kind, and with no file at all; in the process and in a forked child."""
     path = plain.install(records())
     if not present:
         path.unlink()
     trace = tmp_path / "trace"
-    count = "100000" if present else "20000"
-    command = ["strace", "-f", "-o", str(trace), plain.driver("nss_quiet"), plain.module, count]
+    driver = [plain.driver("nss_quiet"), plain.module, str(count)]
+    command = ["strace", "-f", "-o", str(trace), *driver]
     done = subprocess.run(
         [*command, "alice", "200000", "lab", "300001"], capture_output=True, text=True, timeout=60
     )
@@ -279,9 +280,12 @@ def test_a_file_that_appears_later_is_found(plain, records, tmp_path):
         assert process.stdout.read() == "200000\n"
 
 
-@pytest.mark.parametrize("threads", [1, 64])
+@pytest.mark.parametrize(
+    ("threads", "replacements"),
+    [(1, 100), (64, 100), pytest.param(64, 1000, marks=pytest.mark.long)],
+)
 def test_replacement_under_threads_and_forks_never_mixes_revisions(
-    plain, records, user, tmp_path, threads
+    plain, records, user, tmp_path, threads, replacements
 ):
     """Each call is of one revision, none older than before; no descriptor or mapping is kept."""
 
@@ -309,10 +313,10 @@ def test_replacement_under_threads_and_forks_never_mixes_revisions(
         assert process.stderr is not None
         assert process.stdout.readline() == "ready\n"
         revision = 1
-        end = time.monotonic() + 5
-        while time.monotonic() < end and process.poll() is None:
+        while revision <= replacements and process.poll() is None:
             revision += 1
             install(revision)
+        time.sleep(1.5)  # a look that came too early is not repeated for one second
         stop.touch()
         output = process.stdout.read()
         assert process.wait(30) == 0, process.stderr.read() + output
@@ -320,7 +324,7 @@ def test_replacement_under_threads_and_forks_never_mixes_revisions(
         key: int(value)
         for key, value in zip(output.split()[::2], output.split()[1::2], strict=True)
     }
-    assert revision > 50
+    assert revision == replacements + 1
     assert found["newest"] == revision
     assert found["lookups"] > 1000
     assert found["forks"] > 0

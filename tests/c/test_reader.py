@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -51,46 +52,17 @@ def test_every_flipped_bit_and_every_truncation_gives_an_answer_or_none(sanitize
     assert records_seen > size, done.stdout
 
 
-def test_a_short_fuzzing_run_finds_nothing(c_base, small, tmp_path):
-    """libFuzzer with the checksum repaired, under AddressSanitizer and UBSan."""
-    here = Path(__file__).parent
-    source = here.parents[1] / "pam_module"
-    target = tmp_path / "reader_fuzz"
-    parts = [
-        source / f"{name}.c"
-        for name in ("format", "refusals", "mapped_file", "posix_db", "nss_copy")
-    ]
-    command = [
-        "clang",
-        "-std=c11",
-        "-D_DEFAULT_SOURCE=",
-        "-O1",
-        "-g",
-        "-fsanitize=fuzzer,address,undefined",
-    ]
-    command += [
-        "-fno-sanitize-recover=undefined",
-        f"-I{source}",
-        "-o",
-        str(target),
-        str(here / "reader_fuzz.c"),
-    ]
-    subprocess.run([*command, *map(str, parts)], check=True, timeout=60)
-    corpus = tmp_path / "corpus"
-    corpus.mkdir()
-    (corpus / "small").write_bytes(small[0].read_bytes())
-    limits = [
-        "-max_total_time=6",
-        "-max_len=8192",
-        "-seed=1",
-        "-timeout=5",
-        f"-artifact_prefix={tmp_path}/",
-    ]
-    done = subprocess.run(
-        [str(target), *limits, str(corpus)], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert "Done " in done.stderr
+@pytest.mark.parametrize(
+    ("target", "runs"),
+    [("reader", 10000), ("nss", 500), ("bans", 10000), ("compiler", 2000), ("reply", 10000)],
+)
+def test_a_short_fuzzing_run_finds_nothing(tmp_path, target, runs):
+    """libFuzzer from the kept corpus, the checksum repaired, under AddressSanitizer and UBSan."""
+    fuzz = Path(__file__).parent / "fuzz.py"
+    command = [sys.executable, str(fuzz), str(tmp_path), "run", str(runs), target]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert "stat::number_of_executed_units" in done.stdout
 
 
 @pytest.fixture
