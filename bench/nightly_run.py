@@ -94,13 +94,8 @@ class TimedSource:
     seconds: float = 0.0
     peak_kib: int = 0
 
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def issuer(self) -> Issuer:
-        return self.inner.issuer
+    def __post_init__(self) -> None:
+        self.name, self.issuer = self.inner.name, self.inner.issuer
 
     def observe(self, watched: frozenset[Group], progress: Progress) -> Listing:
         began = time.perf_counter()

@@ -21,8 +21,8 @@ Username = NewType("Username", str)
 GroupName = NewType("GroupName", str)
 
 _GENERATED: Final = re.compile(r"[a-z_][a-z0-9_]{0,30}", re.ASCII)
-_ADOPTABLE: Final = re.compile(r"(?!-)(?!\d+\Z)(?!\.{1,2}\Z)[!-+\--.0-9;-~]{1,32}", re.ASCII)
-"""Printable ASCII but for comma, slash and colon; no leading dash; not all digits; not a dot name."""
+_ADOPTABLE: Final = re.compile(r"(?!-)(?!\d+\Z)(?!\.{1,2}\Z)[A-Za-z0-9_.+-]{1,32}", re.ASCII)
+"""No leading dash, not all digits, not a dot name: the very grammar of `pam_module/refusals.c`."""
 
 _FROM_NUMBER: Final = re.compile(r"[ug]\d+", re.ASCII)
 """The shape of names made from numbers; never taken from a claim, so that none can be squatted."""

@@ -7,6 +7,7 @@ exactly that one algorithm and that one public key, never a set and never the to
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from joserfc.errors import JoseError
@@ -19,6 +20,9 @@ from idmap.domain.tokens import UnverifiedToken
 SHORTEST_RSA_BITS: Final = 2048
 """RFC 7518 §3.3 and §3.5: shorter keys MUST NOT be used; the library only warns."""
 
+KEYS_KEPT: Final = 256
+"""Imported keys remembered: some issuers' worth, with rotations."""
+
 
 class JoseSignatures:
     """The SignatureChecker port on joserfc (RFC 7515, RFC 7518, RFC 8037)."""
@@ -28,9 +32,9 @@ class JoseSignatures:
         # RFC 9864 names the curve; `EdDSA` is the older, polymorphic name and here means Ed25519 only.
         name = "Ed25519" if algorithm == "EdDSA" else algorithm
         try:
-            if jwk["kty"] == "RSA" and _modulus_bits(jwk) < SHORTEST_RSA_BITS:
+            key = _import_key(_public_part(jwk))
+            if key is None:
                 return False
-            key = JWKRegistry.import_key(_public_part(jwk))
             model = JWSRegistry(algorithms=[name]).get_alg(name)
             model.check_key(key)
             return bool(model.verify(token.signed, token.signature, key))
@@ -38,10 +42,20 @@ class JoseSignatures:
             return False
 
 
+@lru_cache(maxsize=KEYS_KEPT)
+def _import_key(members: tuple[tuple[str, str], ...]) -> Any:
+    """The library's key, made once per key rather than once per token; None for one that is too short."""
+    jwk: dict[str, Any] = dict(members)
+    if jwk["kty"] == "RSA" and _modulus_bits(jwk) < SHORTEST_RSA_BITS:
+        return None
+    return JWKRegistry.import_key(jwk)
+
+
 def _modulus_bits(jwk: Mapping[str, Any]) -> int:
     return int.from_bytes(urlsafe_b64decode(to_bytes(jwk["n"])), "big").bit_length()
 
 
-def _public_part(jwk: Mapping[str, Any]) -> dict[str, Any]:
+def _public_part(jwk: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Only public members: a private key in a JWKS must not turn into an HMAC secret or worse."""
-    return {name: jwk[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in jwk}
+    names = ("kty", "crv", "x", "y", "n", "e")
+    return tuple((name, jwk[name]) for name in names if name in jwk)
