@@ -201,7 +201,10 @@ def _check_entitlements(profile: IssuerProfile) -> None:
 
 
 def _check_url(name: str, url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _invalid(name, f"{url!r} is no URL") from None
     if not parts.hostname or parts.scheme not in {"https", "http"} or parts.query or parts.fragment:
         raise _invalid(name, f"{url!r} is not an https URL without query or fragment")
     if parts.scheme == "http" and not is_loopback_url(url):

@@ -7,23 +7,25 @@ whose last line alone failed and which shows no part of the token.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
 
 from idmap.adapters.oidc.signatures import JoseSignatures
 from idmap.application.verify_token import TokenVerifier
-from idmap.domain.claims import Check
-from idmap.domain.doors import Door
+from idmap.domain.claims import Check, VerifiedClaims
+from idmap.domain.doors import API, Door
 from idmap.domain.errors import InvalidInput, TokenRefused
 from idmap.domain.issuers import find_profile
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 from idmap.domain.tokens import parse_token
-from tests.support.tokens import ISSUER, FakeIssuerKeys, profile, public_jwk
+from tests.support.tokens import ISSUER, NOW, SSH, FakeIssuerKeys, mint, profile, public_jwk
 from tests.tokens import (
     algorithms,
     audiences,
     dates,
+    demands,
     forms,
     headers,
     issuers,
@@ -40,6 +42,7 @@ FAMILIES: Final[Mapping[str, tuple[Case, ...]]] = MappingProxyType(
         module.__name__.rpartition(".")[2]: module.CASES
         for module in (
             forms, json_text, headers, issuers, algorithms, keys, signatures, dates, audiences, subjects,
+            demands,
         )
     }
 )  # fmt: skip
@@ -77,6 +80,38 @@ def check_case(case: Case, door: Door, token: str) -> None:
     shown = " ".join(check.shown for check in trace)
     parts = (part for part in token.split(".") if len(part) >= _LONGEST_SHOWN)
     assert not any(part in shown for part in parts), "the trace shows the token"
+
+
+class _OpaqueDesk:
+    """Stands where an opaque token's issuer would be asked: notes what was brought, and refuses it."""
+
+    def __init__(self) -> None:
+        self.brought: list[str | None] = []
+
+    def verify(self, token: Secret, door: Door, at: int, issuer: str | None) -> VerifiedClaims:
+        self.brought.append(issuer)
+        raise TokenRefused(Reason.TOKEN_INACTIVE)
+
+    def takes(self, door: Door) -> bool:
+        return door == SSH
+
+
+def check_opaque() -> None:
+    """Raises AssertionError unless opaque tokens, and they alone, are brought to their issuer."""
+    trusted, desk = profile(), _OpaqueDesk()
+    keys = FakeIssuerKeys((public_jwk("rsa", "k1"),))
+    verifier = TokenVerifier(
+        lambda text: find_profile((trusted,), text), keys, JoseSignatures(), opaque=desk
+    )
+    assert verifier.verify(mint(), SSH, NOW).identity.issuer == ISSUER
+    assert desk.brought == [], "a signed token was brought to an issuer"
+    with suppress(TokenRefused):
+        verifier.verify(Secret("8xLOxBtZp8-an-opaque-token"), SSH, NOW, issuer=ISSUER)
+    assert desk.brought == [ISSUER]
+    assert verifier.takes_opaque(SSH)
+    assert not verifier.takes_opaque(API)
+    alone = TokenVerifier(lambda _: None, keys, JoseSignatures())
+    assert not alone.takes_opaque(SSH)
 
 
 def check_misfits() -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from idmap.domain.doors import ADMIN, API, parse_door
 from idmap.domain.identity import Issuer
-from idmap.domain.issuers import WLCG_ANY_AUDIENCE
+from idmap.domain.issuers import WLCG_ANY_AUDIENCE, GroupsDialect
 from tests.support.tokens import SSH
 from tests.tokens.cases import ALL_ALGORITHMS
 
@@ -42,6 +42,13 @@ REFUSED: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({
     "leeway above five minutes": {"leeway_seconds": 301},
     "age below a minute": {"max_age_seconds": 59},
     "age above 31 days": {"max_age_seconds": 31 * 86400 + 1},
+    "the audience for everybody at admin": {"audiences": {ADMIN: frozenset({WLCG_ANY_AUDIENCE})}},
+    "an issuer whose host cannot be read": {"issuer": Issuer("https://[")},
+    "no subject claim": {"subject_claim": ""},
+    "no accepted type": {"accepted_types": frozenset()},
+    "a door that demands no acr": {"required_acr": {SSH: frozenset()}},
+    "acr at a door without audiences": {"required_acr": {parse_door("ssh:other"): frozenset({"mfa"})}},
+    "entitlements without a namespace": {"groups_claims": {"entitlements": GroupsDialect.ENTITLEMENT}},
 })  # fmt: skip
 
 ACCEPTED: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({
@@ -59,4 +66,6 @@ ACCEPTED: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({
     "five minutes of leeway": {"leeway_seconds": 300},
     "a minute of age": {"max_age_seconds": 60},
     "31 days of age": {"max_age_seconds": 31 * 86400},
+    "the audience for everybody at the API, by opt-in": {"audiences": {API: frozenset({WLCG_ANY_AUDIENCE})}},
+    "acr at every door that has audiences": {"audiences": _one("x"), "required_acr": {SSH: frozenset({"mfa"})}},
 })  # fmt: skip

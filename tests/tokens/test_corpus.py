@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from idmap.domain.reasons import Reason
-from tests.tokens.corpus import CORPUS, FAMILIES, check_case, check_misfits, check_profiles
+from tests.tokens.corpus import (
+    CORPUS,
+    FAMILIES,
+    check_case,
+    check_misfits,
+    check_opaque,
+    check_profiles,
+)
 
 
 @pytest.mark.parametrize("name", CORPUS)
@@ -45,3 +52,8 @@ def test_the_signature_checker_refuses_keys_of_another_algorithm_on_its_own() ->
 def test_a_profile_that_trusts_too_much_is_refused_and_the_value_beside_each_limit_is_not() -> None:
     """What no profile can say, no token can use."""
     check_profiles()
+
+
+def test_an_opaque_token_alone_is_brought_to_its_issuer() -> None:
+    """A signed token never is, whoever issued it; without a desk nothing is."""
+    check_opaque()
