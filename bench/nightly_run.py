@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -109,13 +108,13 @@ class TimedSource:
 
 
 def run_once(label: str, url: str, database: str, leave_out: int) -> dict[str, Any]:
-    """One run in this process. The client's secret is in the environment."""
+    """One run in this process. The client's secret comes on standard input."""
     source = open_source(
         "iam",
         ISSUER,
         url=url,
         client_id="idmap-both",
-        client_secret=Secret(os.environ["IAM_SECRET"]),
+        client_secret=Secret(sys.stdin.readline().strip()),
         clock=system_clock,
         timeout_seconds=60,
     )
@@ -178,12 +177,12 @@ def main() -> None:
     ):
         database = f"sqlite:///{directory}/registry.db"
         prepare(database, options.population)
-        environment = dict(os.environ, IAM_SECRET=iam.client_secrets["idmap-both"])
         for label, leave_out in (("first", 0), ("nothing-changed", 0), ("one-in-100-leaves", 100)):
             words = ["--run", label, iam.url, database, str(leave_out)]
             subprocess.run(
                 [sys.executable, __file__, str(options.population), *words],
-                env=environment,
+                input=iam.client_secrets["idmap-both"],
+                text=True,
                 check=True,
             )
         _say({"database_mb": Path(directory, "registry.db").stat().st_size >> 20})
