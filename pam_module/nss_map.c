@@ -35,6 +35,7 @@ static _Atomic(struct wiped_page *) wiped;
 static struct posix_db slots[SLOTS];
 static atomic_int current;      /* slot number plus one; 0: nothing mapped yet */
 static atomic_llong not_before; /* no re-map before this moment of the coarse clock */
+static atomic_bool left_behind; /* a last reader found the lock taken: sweep once more */
 
 /* The wiped page, made at first use; NULL when there is no memory. */
 static struct wiped_page *
@@ -94,6 +95,20 @@ sweep(struct wiped_page *page)
     return empty;
 }
 
+/*
+ * Unmaps what a last reader left behind. Whoever finds the lock taken leaves word, and the holder
+ * looks for word after unlocking; so nothing stays mapped that nobody reads.
+ */
+static void
+sweep_left_behind(struct wiped_page *page)
+{
+    while (atomic_load(&left_behind) && !atomic_flag_test_and_set(&page->mapping)) {
+        atomic_store(&left_behind, false);
+        sweep(page);
+        atomic_flag_clear(&page->mapping);
+    }
+}
+
 /* Maps the installed file if it is another one than `current`'s. The caller has the lock. */
 static void
 map_newer(struct wiped_page *page)
@@ -129,6 +144,7 @@ refresh(struct wiped_page *page)
     if (in_use < 0 || posix_db_is_superseded(&slots[in_use]))
         map_newer(page);
     atomic_flag_clear(&page->mapping);
+    sweep_left_behind(page);
     pthread_setcancelstate(cancel, NULL);
     errno = saved;
 }
@@ -208,10 +224,8 @@ nss_map_return(struct nss_lease lease)
     if (atomic_load(&current) - 1 == lease.slot)
         return;
     /* The mapping was replaced during this lookup, and this may have been its last reader. */
-    if (!atomic_flag_test_and_set(&page->mapping)) {
-        sweep(page);
-        atomic_flag_clear(&page->mapping);
-    }
+    atomic_store(&left_behind, true);
+    sweep_left_behind(page);
     errno = saved;
 }
 
