@@ -33,7 +33,8 @@ def _check_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
+    """Whether listening there is listening to this very host alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -69,7 +70,7 @@ class ServeSettings(_Section):
     def _tls_or_loopback(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key come together")
-        if self.tls_key is None and not self.behind_proxy and not _is_loopback(self.listen):
+        if self.tls_key is None and not self.behind_proxy and not is_loopback_host(self.listen):
             raise ValueError("listening beyond loopback needs TLS or behind_proxy = true")
         return self
 

@@ -7,7 +7,6 @@ declared proxy is refused by the settings and, once more, here.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -19,6 +18,7 @@ from granian.server.embed import Server
 from idmap.domain.errors import InvalidInput, Unavailable
 from idmap.domain.reasons import Reason
 from idmap.entrypoints.http.parts import running_of
+from idmap.entrypoints.settings import is_loopback_host
 
 CONNECTIONS: Final = 8192
 """Requests at one time; every node holds one event stream, so Granian's default of 128 would starve a cluster."""
@@ -45,7 +45,7 @@ async def run_server(app: FastAPI, serve: Listening, stop: asyncio.Event) -> Non
     Raises InvalidInput(CONFIGURATION_INVALID) rather than listen in the open, and Unavailable(SERVICE_UNAVAILABLE)
     when the port is taken or the server ends by itself.
     """
-    if serve.tls_key is None and not serve.behind_proxy and not _is_loopback(serve.listen):
+    if serve.tls_key is None and not serve.behind_proxy and not is_loopback_host(serve.listen):
         raise InvalidInput(
             Reason.CONFIGURATION_INVALID, "serve: beyond loopback, TLS or behind_proxy is needed"
         )
@@ -81,10 +81,3 @@ async def run_server(app: FastAPI, serve: Listening, stop: asyncio.Event) -> Non
         raise Unavailable(Reason.SERVICE_UNAVAILABLE, f"{where}: {first_line}") from error
     if not asked_to_stop:
         raise Unavailable(Reason.SERVICE_UNAVAILABLE, f"{where}: the HTTP server ended by itself")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
