@@ -1,9 +1,8 @@
 """`Registry` on SQLite: opening, transactions, leases, and noticing what others committed.
 
 One object serves all threads of a process; several processes may hold one each on the same file.
-A write transaction commits in three steps: rows, then the marks outside the database, then the
-commit itself. Not here: PostgreSQL, backup and restore (issue 4); the marks and
-`raise_above_marks` are what they will stand on.
+A write transaction commits in three steps: rows, then journal and marks outside the database, then
+the commit itself. Not here: backup and restore (restore.py), which stand on the same marks.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Final, Self
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
+from idmap.adapters.sql.changes import head_of
 from idmap.adapters.sql.engine import (
     BUSY_SECONDS,
     database_path,
@@ -27,10 +27,12 @@ from idmap.adapters.sql.engine import (
     writing,
 )
 from idmap.adapters.sql.high_water import HighWaterFile, Marks
+from idmap.adapters.sql.journal import IssuedJournal
 from idmap.adapters.sql.policy_writer import SqlWriter
 from idmap.adapters.sql.reader import SqlReader
 from idmap.adapters.sql.schema import check_schema, upgrade_connection
 from idmap.adapters.sql.tables import LEASES, REALM
+from idmap.adapters.sql.withheld import unread_lines
 from idmap.application.ports import Author, Clock, RegistryReader, RegistryWriter
 from idmap.domain.errors import InvalidInput, Unavailable
 from idmap.domain.reasons import Reason
@@ -54,6 +56,7 @@ class SqlRegistry:
         self._path = path
         self._clock = clock
         self._high_water = HighWaterFile(path)
+        self._journal = IssuedJournal(path)
         self._writer = threading.Lock()
         self._writing_thread: int | None = None
         self._watch = sqlite3.connect(
@@ -113,16 +116,16 @@ class SqlRegistry:
     def write(self, author: Author) -> Iterator[RegistryWriter]:
         with self._exclusive() as connection:
             marks = self._high_water.read()
-            writer = SqlWriter(connection, author, self._clock(), marks)
+            writer = self._writer_on(connection, author, marks)
+            writer.note_lost_record()
             yield writer
-            writer.flush()
-            self._write_marks(marks, writer.finish())
+            self._finish(writer, marks)
 
     @contextmanager
     def rehearse(self, author: Author) -> Iterator[RegistryWriter]:
         """On SQLite, a transaction on a private copy of the file."""
         with rehearsing(self._path) as connection:
-            yield SqlWriter(connection, author, self._clock(), self._high_water.read())
+            yield self._writer_on(connection, author, self._high_water.read())
 
     def take_lease(self, name: str, holder: str, *, at: int, seconds: int) -> bool:
         with self._exclusive() as connection:
@@ -177,14 +180,19 @@ class SqlRegistry:
             self._writing_thread = None
             self._writer.release()
 
-    def _write_marks(self, before: Marks, after: Marks) -> None:
-        if after == before:
-            return
+    def _writer_on(self, connection: Connection, author: Author, marks: Marks) -> SqlWriter:
+        return SqlWriter(connection, author, self._clock(), marks, self._journal)
+
+    def _finish(self, writer: SqlWriter, before: Marks) -> None:
+        """Rows, then journal and marks; the commit comes after."""
+        writer.flush()
         try:
-            self._high_water.write(after)
+            after = writer.finish()
+            if after != before:
+                self._high_water.write(after)
         except OSError as error:
             raise Unavailable(
-                Reason.SERVICE_UNAVAILABLE, f"{self._high_water.path}: {error}"
+                Reason.SERVICE_UNAVAILABLE, f"beside {self._path}: {error}"
             ) from error
 
     def _raise_above_marks(self) -> None:
@@ -192,11 +200,17 @@ class SqlRegistry:
         marks = self._high_water.read()
         with reading(self._engine) as connection:
             reader = SqlReader(connection)
-            behind = reader.revision() < marks.revision or reader.ban_counter() < marks.ban_counter
+            behind = (
+                reader.revision() < marks.revision
+                or reader.ban_counter() < marks.ban_counter
+                or any(marks.ranges_behind(reader.ranges()))
+                or unread_lines(connection, self._journal)
+                or (marks.record is not None and not marks.record.holds(head_of(connection)))
+            )
         if behind:
             with self._exclusive() as connection:
                 marks = self._high_water.read()
-                writer = SqlWriter(connection, _ITSELF, self._clock(), marks)
+                writer = self._writer_on(connection, _ITSELF, marks)
+                writer.note_lost_record()
                 writer.raise_above_marks()
-                writer.flush()
-                self._write_marks(marks, writer.finish())
+                self._finish(writer, marks)
