@@ -111,7 +111,7 @@ class Transaction(SqlReader):
             status.range.name: Issued(
                 status.range.purpose, status.range.first, status.next_number - 1
             )
-            for status in self.ranges()
+            for status in self._ranges()
             if status.next_number > status.range.first
         }
         return self._marks.raised(
@@ -147,7 +147,7 @@ class Transaction(SqlReader):
             if known < mark:
                 self._raise_counter(name)
                 self._record("raise_counter", counter=name, known=known, mark=mark)
-        for name, known, mark in self._marks.ranges_behind(self.ranges()):
+        for name, known, mark in self._marks.ranges_behind(self._ranges()):
             self._connection.execute(
                 update(RANGES).where(RANGES.c.name == name).values(next_number=mark + 1)
             )

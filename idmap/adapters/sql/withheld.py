@@ -78,7 +78,7 @@ def withhold(connection: Connection, issued: Iterable[Issue], at: int) -> list[I
     """Withholds what neither the ledger nor an earlier transaction has; gives what is new."""
     added: list[Issue] = []
     for batch in _batches(dict.fromkeys(issued)):
-        known = _needs_nothing(connection, batch)
+        known = needs_nothing(connection, batch)
         new = [issue for issue in batch if issue not in known]
         if new:
             connection.execute(insert(WITHHELD), [_row(issue, at) for issue in new])
@@ -105,7 +105,7 @@ def count_withheld(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(WITHHELD)) or 0
 
 
-def _needs_nothing(connection: Connection, batch: Sequence[Issue]) -> set[Issue]:
+def needs_nothing(connection: Connection, batch: Sequence[Issue]) -> set[Issue]:
     """Those of which the ledger has both name and number, and those that are withheld already."""
     names, numbers = [i.name for i in batch], [i.number for i in batch]
     in_ledger = select(LEDGER_NAMES.c.name).where(LEDGER_NAMES.c.name.in_(names))
