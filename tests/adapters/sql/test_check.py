@@ -16,7 +16,7 @@ from idmap.adapters.sql.high_water import HighWaterFile
 from idmap.domain.accounts import AccountEvent
 from idmap.domain.errors import IdmapError, Unavailable
 from idmap.domain.numbers import NumberRange, RangePurpose
-from tests.fakes.registry_scenes import AUTHOR, NOW, furnish, open_one, person
+from tests.support.registry_scenes import AUTHOR, NOW, furnish, open_one, person
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from idmap.domain.names import GroupName
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.provisioning import OpenGroup
 from idmap.domain.reasons import Reason
-from tests.fakes.registry_scenes import (
+from tests.support.registry_scenes import (
     AUTHOR,
     ISSUER,
     LATER,
