@@ -139,25 +139,16 @@ def _record(connection: Connection) -> CheckFinding:
 def _anchor(connection: Connection, marks: Marks | None) -> CheckFinding:
     if marks is None or marks.record is None:
         return _warning("anchor", "none yet", "The next change makes one.")
-    known, head = marks.record.before, head_of(connection)
-    if head.sequence < known.sequence:
-        return _wrong(
-            "anchor",
-            f"the record ends at entry {head.sequence}; entry {known.sequence} was committed",
-            _OLDER,
-        )
-    if chain_at(connection, known.sequence) != known.chain:
-        return _wrong("anchor", f"entry {known.sequence} is another than was committed", _OLDER)
-    newest = marks.record.after
-    if head.sequence >= newest.sequence:
-        if chain_at(connection, newest.sequence) != newest.chain:
-            return _wrong(
-                "anchor", f"entry {newest.sequence} is another than was committed", _OLDER
-            )
-        return _ok("anchor", f"the record holds entry {newest.sequence} as it was committed")
-    return _warning(
-        "anchor", f"a crash cut off the commit of entry {newest.sequence}", "Nobody was told of it."
-    )
+    before, after, head = marks.record.before, marks.record.after, head_of(connection)
+    if chain_at(connection, after.sequence) == after.chain:
+        return _ok("anchor", f"the record holds entry {after.sequence} as it was committed")
+    if head == before:
+        cut = f"a crash cut off the commit of entry {after.sequence}"
+        return _warning("anchor", cut, "Nobody was told of it.")
+    if head.sequence < after.sequence:
+        short = f"the record ends at entry {head.sequence}, not at {before.sequence} or later"
+        return _wrong("anchor", short, _OLDER)
+    return _wrong("anchor", f"entry {after.sequence} is another than was committed", _OLDER)
 
 
 _OLDER: Final = (

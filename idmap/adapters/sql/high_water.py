@@ -141,21 +141,30 @@ class HighWaterFile:
             file.flush()
             os.fsync(descriptor)
         new.replace(self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(self.path.parent)
 
 
 def like_database(descriptor: int, database: Path) -> None:
     """Gives a new file beside the database its mode, and its owner too when root writes: the service has to go on
-    using it.
+    using it. While there is no database yet, the directory's owner gets it.
     """
-    status = database.stat()
-    os.fchmod(descriptor, status.st_mode & 0o777)
+    try:
+        status = database.stat()
+        mode = status.st_mode & 0o777
+    except FileNotFoundError:
+        status, mode = database.parent.stat(), 0o660
+    os.fchmod(descriptor, mode)
     if os.geteuid() == 0:
         os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes names that were made or replaced in a directory survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _as_json(marks: Marks) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from idmap.adapters.sql.high_water import like_database
+from idmap.adapters.sql.high_water import like_database, sync_directory
 from idmap.domain.errors import InvalidInput
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, identity_digest
@@ -141,11 +141,7 @@ class IssuedJournal:
             file.flush()
             os.fsync(descriptor)
         new.replace(self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(self.path.parent)
 
     def _header(self, file: BinaryIO) -> tuple[str, int]:
         """The id, and where the lines begin."""

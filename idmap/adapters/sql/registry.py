@@ -7,10 +7,12 @@ the commit itself. Not here: backup and restore (restore.py), which stand on the
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Self
@@ -27,6 +29,7 @@ from idmap.adapters.sql.engine import (
     writing,
 )
 from idmap.adapters.sql.high_water import HighWaterFile, Marks
+from idmap.adapters.sql.in_use import share
 from idmap.adapters.sql.journal import IssuedJournal
 from idmap.adapters.sql.policy_writer import SqlWriter
 from idmap.adapters.sql.reader import SqlReader
@@ -51,7 +54,9 @@ class SqlRegistry:
     """Implements `Registry`. Made by `open` or `create`."""
 
     def __init__(self, engine: Engine, url: str, clock: Clock) -> None:
+        """Raises Conflict(DATABASE_IN_USE) during a restore."""
         path = database_path(url)
+        self._let_go = weakref.finalize(self, os.close, share(path))
         self._engine = engine
         self._path = path
         self._clock = clock
@@ -90,7 +95,8 @@ class SqlRegistry:
         """An existing registry, raised above its high-water marks where it is behind them.
 
         Raises Unavailable(SERVICE_UNAVAILABLE) when there is no file or it cannot be read,
-        IdmapError(SCHEMA_MISMATCH), and InvalidInput(CONFIGURATION_INVALID) for a URL or a
+        IdmapError(SCHEMA_MISMATCH), Conflict(DATABASE_IN_USE) during a restore, and
+        InvalidInput(CONFIGURATION_INVALID) for a URL or a
         high-water file that cannot be understood.
         """
         path = database_path(url)
@@ -98,12 +104,16 @@ class SqlRegistry:
             raise Unavailable(Reason.SERVICE_UNAVAILABLE, f"{path}: run 'idmap init' first")
         engine = make_engine(url)
         try:
-            with reading(engine) as connection:
-                check_schema(connection)
             registry = cls(engine, url, clock)
-            registry._raise_above_marks()
         except BaseException:
             engine.dispose()
+            raise
+        try:
+            with reading(engine) as connection:
+                check_schema(connection)
+            registry._raise_above_marks()
+        except BaseException:
+            registry.close()
             raise
         return registry
 
@@ -160,6 +170,7 @@ class SqlRegistry:
         with self._watching:
             self._watch.close()
         self._engine.dispose()
+        self._let_go()
 
     @contextmanager
     def _exclusive(self) -> Iterator[Connection]:

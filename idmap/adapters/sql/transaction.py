@@ -166,6 +166,12 @@ class Transaction(SqlReader):
                 groups=found.groups,
             )
 
+    def record_restore(self, body: Mapping[str, Any]) -> None:
+        """Puts a restore on the record; nodes take what follows for newer, whatever they have."""
+        self._nodes_must_know()
+        self._bans_changed()
+        self._record("restore", **body)
+
     # --- for the parts of the writer
 
     def _record(self, action: str, **body: Any) -> None:

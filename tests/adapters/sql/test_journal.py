@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
-from idmap.adapters.sql import SqlRegistry
+from idmap.adapters.sql import SqlRegistry, upgrade
+from idmap.adapters.sql.engine import make_engine, writing
 from idmap.adapters.sql.high_water import HighWaterFile
 from idmap.adapters.sql.journal import Issue, IssuedJournal, holder_of
+from idmap.adapters.sql.schema import MIGRATIONS
 from idmap.application.ports import RegistryWriter
 from idmap.domain.errors import IdmapError
 from idmap.domain.groups import Group
@@ -321,3 +327,41 @@ def test_many_lost_accounts_come_back_in_any_order(url: str, tmp_path: Path) -> 
         assert second.pop(600)[1] == 200_500
     assert second == {n: first[n] for n in second}
     registry.close()
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM withheld", "UPDATE withheld SET holder = ''"])
+def test_what_is_withheld_stays_so(url: str, tmp_path: Path, statement: str) -> None:
+    """Also against somebody who writes SQL."""
+    backup = tmp_path / "backup"
+    shutil.copy(tmp_path / "registry.db", backup)
+    registry = SqlRegistry.open(url)
+    open_one(registry, "a", "anna")
+    registry.close()
+    put_back(tmp_path, backup)
+    SqlRegistry.open(url).close()
+    connection = sqlite3.connect(tmp_path / "registry.db")
+    with pytest.raises(sqlite3.IntegrityError):
+        connection.execute(statement)
+    connection.close()
+
+
+def test_registries_of_before_the_journal_go_on(tmp_path: Path) -> None:
+    """An upgrade from r0002: names of then are in the ledger, names from now on in the journal too."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    url = f"sqlite:///{tmp_path}/registry.db"
+    engine = make_engine(url)
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "r0002")
+        connection.execute(text("INSERT INTO realm VALUES (1, x'00', 0)"))
+    engine.dispose()
+    upgrade(url)
+    registry = SqlRegistry.open(url, lambda: NOW)
+    furnish(registry)
+    assert open_one(registry, "a", "anna").username == "anna"
+    registry.close()
+    names = [
+        i.name for line in IssuedJournal(tmp_path / "registry.db").after(0) for i in line.issued
+    ]
+    assert names == ["vo", "g300001", "anna"]
