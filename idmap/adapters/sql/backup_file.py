@@ -20,7 +20,7 @@ from sqlalchemy.pool import StaticPool
 
 from idmap.adapters.sql.changes import head_of, verify_changes
 from idmap.adapters.sql.check_ledger import broken_invariants
-from idmap.adapters.sql.engine import translated
+from idmap.adapters.sql.database import translated
 from idmap.adapters.sql.high_water import Head
 from idmap.adapters.sql.schema import SCHEMA, check_schema, current_schema, upgrade_connection
 from idmap.adapters.sql.tables import REALM

@@ -122,6 +122,18 @@ def chain_at(connection: Connection, sequence: int) -> str | None:
     return None if found is None else bytes(found).hex()
 
 
+def holds(connection: Connection, anchor: Anchor | None) -> bool:
+    """Whether the record is one that the anchor knows: it holds one of the two heads. When other hosts write too, the
+    newest entry may be any.
+    """
+    if anchor is None:
+        return True
+    newest = head_of(connection)
+    return newest in {anchor.before, anchor.after} or any(
+        chain_at(connection, head.sequence) == head.chain for head in (anchor.after, anchor.before)
+    )
+
+
 def list_changes(connection: Connection, after: int, limit: int) -> tuple[ChangeEntry, ...]:
     """Entries after a sequence number, in order."""
     return tuple(

@@ -15,15 +15,14 @@ from sqlalchemy import Connection
 
 from idmap.adapters.sql.changes import chain_at, head_of, verify_changes
 from idmap.adapters.sql.check_ledger import broken_invariants
-from idmap.adapters.sql.engine import database_path, make_engine, reading
+from idmap.adapters.sql.engine import open_database, reading
 from idmap.adapters.sql.high_water import HighWaterFile, Marks
 from idmap.adapters.sql.journal import IssuedJournal, JournalLine
 from idmap.adapters.sql.reader import SqlReader
 from idmap.adapters.sql.schema import check_schema
 from idmap.adapters.sql.tables import LEDGER_NAMES
 from idmap.adapters.sql.withheld import needs_nothing, read_until
-from idmap.domain.errors import IdmapError, Unavailable
-from idmap.domain.reasons import Reason
+from idmap.domain.errors import IdmapError
 
 _SHOWN: Final = 5
 
@@ -46,21 +45,20 @@ class CheckFinding:
     next_step: str = ""
 
 
-def check_database(url: str) -> Iterator[CheckFinding]:
-    """Every check in turn; each finding as soon as it is known.
+def check_database(url: str, outside: Path | None = None) -> Iterator[CheckFinding]:
+    """Every check in turn; each finding as soon as it is known. `outside` as for `SqlRegistry.open`.
 
     Raises Unavailable(SERVICE_UNAVAILABLE) when there is no database or it cannot be read, and
     IdmapError(SCHEMA_MISMATCH): nothing else can be asked of it then.
     """
-    path = database_path(url)
-    if not path.is_file():
-        raise Unavailable(Reason.SERVICE_UNAVAILABLE, f"{path}: run 'idmap init' first")
+    database = open_database(url, outside)
+    path = database.path
     # A service that writes meanwhile writes these files first: what they said before the reading began, the
     # database must have; what the database has, they must say once it has begun.
     before = _beside(path)
-    engine = make_engine(url)
     try:
-        with reading(engine) as connection:
+        database.check_exists()
+        with reading(database.engine) as connection:
             check_schema(connection)
             after = _beside(path)
             yield _pages(connection)
@@ -76,7 +74,7 @@ def check_database(url: str) -> Iterator[CheckFinding]:
                 yield _journal(connection, before, after)
             yield _ranges(connection)
     finally:
-        engine.dispose()
+        database.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,8 @@ def _anchor(connection: Connection, marks: Marks | None) -> CheckFinding:
     before, after, head = marks.record.before, marks.record.after, head_of(connection)
     if chain_at(connection, after.sequence) == after.chain:
         return _ok("anchor", f"the record holds entry {after.sequence} as it was committed")
-    if head == before:
+    others = connection.dialect.name != "sqlite" and chain_at(connection, before.sequence)
+    if head == before or others == before.chain:
         cut = f"a crash cut off the commit of entry {after.sequence}"
         return _warning("anchor", cut, "Nobody was told of it.")
     if head.sequence < after.sequence:

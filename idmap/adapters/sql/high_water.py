@@ -1,5 +1,5 @@
 """How far numbers and counters have come, kept beside the database in
-`<database>.high-water.json`.
+`<database>.high-water.json`; for PostgreSQL, by every host that writes, in a directory of its own.
 
 A database restored from yesterday's backup does not know what was issued since; this file does.
 It is written, and on the disk, *before* a commit is acknowledged, so it may be ahead of the
@@ -54,10 +54,6 @@ class Anchor:
     before: Head
     after: Head
 
-    def holds(self, head: Head) -> bool:
-        """Whether a database that ends there has lost nothing but what a crash cut off."""
-        return head in {self.before, self.after}
-
 
 @dataclass(frozen=True, slots=True)
 class Marks:
@@ -108,7 +104,10 @@ class Marks:
 
 
 class HighWaterFile:
-    """The file of one database. Only whoever holds the write transaction may write it."""
+    """The file of one database. Only whoever holds the write transaction may write it.
+
+    Its mode is the database's, where that is a file, and else what the umask leaves of 0660.
+    """
 
     def __init__(self, database: Path) -> None:
         self._database = database
@@ -145,15 +144,14 @@ class HighWaterFile:
 
 
 def like_database(descriptor: int, database: Path) -> None:
-    """Gives a new file beside the database its mode, and its owner too when root writes: the service has to go on
-    using it. While there is no database yet, the directory's owner gets it.
+    """Gives a new file beside the database its mode, where that is a file, and the service's owner when root writes:
+    it has to go on using it.
     """
-    try:
+    if database.exists():
         status = database.stat()
-        mode = status.st_mode & 0o777
-    except FileNotFoundError:
-        status, mode = database.parent.stat(), 0o660
-    os.fchmod(descriptor, mode)
+        os.fchmod(descriptor, status.st_mode & 0o777)
+    else:
+        status = database.parent.stat()
     if os.geteuid() == 0:
         os.fchown(descriptor, status.st_uid, status.st_gid)
 

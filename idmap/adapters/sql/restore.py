@@ -1,331 +1,230 @@
 """`idmap db restore`: a backup becomes the registry, and nothing issued since is issued again (law 2).
 
-The new state is built whole beside the old one: the backup's rows, then everything above what the marks, the journal,
-the replaced database, the published snapshot and the signer know to have been given out; what neither has is withheld
-from everybody but its holder. What was refused stays refused: bans in
-force and revoked credentials are carried over (law 5). The record says what was restored and what was lost (law 12).
-Only then it takes the old one's place, in one step; a crash before leaves the old one, which the marks and journal
-written meanwhile only make more careful.
-
-Nobody may have the database open meanwhile; swap.py does the exchange.
+On SQLite the new registry is built whole in a file beside the old one and takes its place in one step (swap.py); nobody
+may have the database open meanwhile. On PostgreSQL the tables are emptied and filled in one transaction that holds
+the writers' lock and every table; no other idmap may be connected, and whoever connects meanwhile waits for its end.
+A crash before that moment leaves the old registry, which marks and journal written by then only make more careful.
+What a restored registry consists of is restore_rows.py's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, text
 
+from idmap.adapters.sql.backup import write_backup
 from idmap.adapters.sql.backup_file import BackupAbout, opened, using, verified
-from idmap.adapters.sql.copying import copy_rows
-from idmap.adapters.sql.engine import database_path, make_engine, reading
-from idmap.adapters.sql.high_water import Anchor, HighWaterFile, Issued, Marks
+from idmap.adapters.sql.engine import database_path, make_engine, reading, writing
+from idmap.adapters.sql.high_water import HighWaterFile
 from idmap.adapters.sql.in_use import alone
-from idmap.adapters.sql.journal import Issue, IssuedJournal, holder_of_digest
-from idmap.adapters.sql.policy_writer import SqlWriter
+from idmap.adapters.sql.journal import IssuedJournal
 from idmap.adapters.sql.replaced import Replaced, read_replaced
-from idmap.adapters.sql.schema import check_schema, upgrade_connection
-from idmap.adapters.sql.swap import make_like, put_in_place, require_alone, settle
-from idmap.adapters.sql.tables import WITHHELD
-from idmap.adapters.sql.withheld import note_read, read_until, withhold
-from idmap.application.ports import Author, Progress
-from idmap.application.published_issues import Published
-from idmap.domain.accounts import AccountState
-from idmap.domain.errors import IdmapError, InvalidInput
-from idmap.domain.identity import Identity
+from idmap.adapters.sql.restore_rows import Beside, Given, RestoreReport, RestoreRequest, fill
+from idmap.adapters.sql.schema import check_schema, current_schema, upgrade_connection
+from idmap.adapters.sql.swap import free_name, make_like, put_in_place, require_alone, settle
+from idmap.adapters.sql.tables import METADATA, REALM
+from idmap.application.ports import Progress
+from idmap.domain.errors import Conflict, IdmapError, InvalidInput, Unavailable
 from idmap.domain.reasons import Reason
 
-_CARRIED: Final = "in force when an older backup was restored"
-_NOBODY_KNOWN: Final[tuple[Identity, ...]] = ()
+__all__ = ["Given", "RestoreReport", "RestoreRequest", "restore"]
+
+_OTHERS: Final = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name = 'idmap' AND pid <> pg_backend_pid()"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreRequest:
-    """What is asked of one restore."""
-
-    backup: Path
-    realm: str
-    author: Author
-    at: int
-    dry_run: bool = False
-    another_realm: bool = False
-    """The backup's realm is not the one that was here, and that is meant."""
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What was given out, as far as others than the database know."""
-
-    published: Published = field(default_factory=Published)
-    signer_revision: int = 0
-    signer_ban_counter: int = 0
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class RestoreReport:
-    """What was done, or would be."""
-
-    made_at: int | None
-    backup_changes: int
-    lost_changes: int | None
-    """Entries of the record after the backup; None when nothing is left that could tell."""
-    lost_accounts: int = 0
-    lost_groups: int = 0
-    revision: int = 0
-    ban_counter: int = 0
-    bans_carried: int = 0
-    bans_of_lost_accounts: int = 0
-    credentials_revoked: int = 0
-    kept_aside: str | None = None
-    notes: list[str] = field(default_factory=list)
-
-
-def restore(url: str, request: RestoreRequest, given: Given, progress: Progress) -> RestoreReport:
-    """Puts the backup in the database's place; a dry run only says what that would do.
+def restore(
+    url: str,
+    request: RestoreRequest,
+    given: Given,
+    progress: Progress,
+    outside: Path | None = None,
+) -> RestoreReport:
+    """Puts the backup in the database's place; a dry run only says what that would do. `outside` as for
+    `SqlRegistry.open`.
 
     Raises Conflict(DATABASE_IN_USE), InvalidInput(BACKUP_INVALID, BACKUP_FOREIGN), IdmapError(SCHEMA_MISMATCH) for a
     newer backup, Conflict(RECORD_BROKEN), InvalidInput(CONFIGURATION_INVALID) when marks or journal do not read, and
     Unavailable; the registry is as it was then.
     """
-    path = database_path(url)
+    path = database_path(url, outside)
     if not path.parent.is_dir():
         raise InvalidInput(Reason.CONFIGURATION_INVALID, f"{path.parent}: no such directory")
+    beside = Beside(HighWaterFile(path), IssuedJournal(path))
     with alone(path):
-        work, scratch = (path.with_name(f"{path.name}.{end}") for end in ("restoring", "reading"))
-        for leftover in (work, scratch):
-            leftover.unlink(missing_ok=True)
+        scratch, work = (path.with_name(f"{path.name}.{end}") for end in ("reading", "restoring"))
+        work.unlink(missing_ok=True)
+        progress("reading the backup", 0, None)
+        engine = make_engine(url)
         try:
-            return _restore(url, path, work, scratch, request, given, progress)
+            with opened(request.backup, scratch) as (source, about):
+                if engine.dialect.name == "sqlite":
+                    way: _File | _Server = _File(engine, path, work)
+                else:
+                    way = _Server(engine, path)
+                return way.restore(source, about, beside, request, given, progress)
         finally:
+            engine.dispose()
             work.unlink(missing_ok=True)
 
 
-def _restore(
-    url: str,
-    path: Path,
-    work: Path,
-    scratch: Path,
-    request: RestoreRequest,
-    given: Given,
-    progress: Progress,
-) -> RestoreReport:
-    progress("reading the backup", 0, None)
-    with opened(request.backup, scratch) as (source, about):
+class _File:
+    """SQLite: a new file takes the old one's place."""
+
+    def __init__(self, engine: Engine, path: Path, work: Path) -> None:
+        self._engine = engine
+        self._path = path
+        self._work = work
+
+    def restore(
+        self,
+        source: Connection,
+        about: BackupAbout,
+        beside: Beside,
+        request: RestoreRequest,
+        given: Given,
+        progress: Progress,
+    ) -> RestoreReport:
         notes = list(given.notes)
-        replaced = _read_replaced(url, path, about, request.at, notes)
-        _require_realm(request, about, replaced, given.published)
-        beside = _Beside(HighWaterFile(path), IssuedJournal(path))
-        marks_before = beside.marks.read()
-        marks = _above(marks_before, replaced, given)
-        report = RestoreReport(
-            about.made_at, about.head.sequence, _lost(about, replaced, marks_before), notes=notes
-        )
-        work.touch(mode=0o600)
-        with using(work) as target:
+        replaced = self._read_replaced(about, request.at, notes)
+        self._work.touch(mode=0o600)
+        with using(self._work) as target:
             upgrade_connection(target)
-            copy_rows(source, target, progress)
-            writer = SqlWriter(target, request.author, request.at, marks, beside.journal)
-            issued = _withhold(writer, target, replaced, given.published, request)
-            _refuse_again(writer, replaced, given.published, request.at, report)
-            _count(target, request.at, report)
-            writer.record_restore(_entry(about, replaced, report))
-            writer.flush()
-            report.revision, report.ban_counter = writer.revision(), writer.ban_counter()
-            if issued and not request.dry_run:
-                progress("keeping the journal", 0, None)
-                note_read(target, *beside.append(issued, request.at, target))
-            after = writer.finish()
-    progress("verifying", 0, None)
-    with using(work, read_only=True) as written:
-        verified(written)
-    if request.dry_run:
+            report, marks = fill(
+                source, target, about, replaced, beside, request, given, notes, progress
+            )
+        progress("verifying", 0, None)
+        with using(self._work, read_only=True) as written:
+            verified(written)
+        if request.dry_run:
+            return report
+        settle(self._path)
+        make_like(self._work, self._path)
+        progress("keeping the marks", 0, None)
+        with _said(self._path):
+            beside.marks.write(marks)
+            report.kept_aside = put_in_place(self._work, self._path, request.at, progress)
         return report
-    settle(path)
-    make_like(work, path)
-    progress("keeping the marks", 0, None)
-    beside.marks.write(_anchored(after, replaced, marks_before))
-    report.kept_aside = put_in_place(work, path, request.at, progress)
-    return report
 
-
-@dataclass(frozen=True, slots=True)
-class _Beside:
-    """The files that outlive the database."""
-
-    marks: HighWaterFile
-    journal: IssuedJournal
-
-    def append(self, issued: list[Issue], at: int, target: Connection) -> tuple[str, int]:
-        return self.journal.append(issued, at, lambda identity: read_until(target, identity))
-
-
-def _read_replaced(
-    url: str, path: Path, about: BackupAbout, at: int, notes: list[str]
-) -> Replaced | None:
-    if not path.exists():
-        notes.append("there was no database")
-        return None
-    require_alone(path)
-    engine = make_engine(url)
-    try:
-        with reading(engine) as connection:
-            check_schema(connection)
-            return read_replaced(connection, about.head.sequence, at)
-    except IdmapError as error:
-        notes.append(f"the database here could not be read: {error.detail}")
-        return None
-    finally:
-        engine.dispose()
-
-
-def _require_realm(
-    request: RestoreRequest, about: BackupAbout, replaced: Replaced | None, published: Published
-) -> None:
-    """Raises InvalidInput(BACKUP_FOREIGN) when anything here says that the backup is of another realm."""
-    here = {salt for salt in (replaced.salt if replaced else None, published.salt) if salt}
-    foreign = []
-    if here - {about.salt}:
-        foreign.append("its salt is another than the one here")
-    if about.realm is not None and about.realm != request.realm:
-        foreign.append(f"it is of realm {about.realm!r}, the settings say {request.realm!r}")
-    if foreign and not request.another_realm:
-        raise InvalidInput(Reason.BACKUP_FOREIGN, "; ".join(foreign))
-
-
-def _above(marks: Marks, replaced: Replaced | None, given: Given) -> Marks:
-    """The highest that anybody knows of."""
-    if replaced is not None:
-        marks = marks.raised(replaced.marks)
-    published = given.published
-    ranges = {
-        name: Issued(window.purpose, window.first, highest)
-        for name, (window, highest) in published.high_water.items()
-        if name not in marks.ranges or marks.ranges[name].purpose is window.purpose
-    }
-    marks = marks.raised(Marks(published.revision, published.ban_counter, MappingProxyType(ranges)))
-    return marks.raised(Marks(given.signer_revision, given.signer_ban_counter))
-
-
-def _lost(about: BackupAbout, replaced: Replaced | None, marks: Marks) -> int | None:
-    if replaced is not None:
-        if replaced.chain_then != about.head.chain:
+    def _read_replaced(self, about: BackupAbout, at: int, notes: list[str]) -> Replaced | None:
+        if not self._path.exists():
+            notes.append("there was no database")
             return None
-        return replaced.head.sequence - about.head.sequence
-    if marks.record is None:
+        require_alone(self._path)
+        try:
+            with reading(self._engine) as connection:
+                check_schema(connection)
+                return read_replaced(connection, about.head.sequence, at)
+        except IdmapError as error:
+            notes.append(f"the database here could not be read: {error.detail}")
+            return None
+        finally:
+            self._engine.dispose()
+
+
+class _DryRun(Exception):
+    """Ends a transaction of which nothing is to be kept."""
+
+
+class _Server:
+    """PostgreSQL: everything in one transaction."""
+
+    def __init__(self, engine: Engine, path: Path) -> None:
+        self._engine = engine
+        self._path = path
+
+    def restore(
+        self,
+        source: Connection,
+        about: BackupAbout,
+        beside: Beside,
+        request: RestoreRequest,
+        given: Given,
+        progress: Progress,
+    ) -> RestoreReport:
+        notes = list(given.notes)
+        aside = None if request.dry_run else self._keep_aside(request, notes, progress)
+        report: RestoreReport | None = None
+        try:
+            with writing(self._engine) as target:
+                replaced = _take_over(target, about, request.at, notes)
+                report, marks = fill(
+                    source, target, about, replaced, beside, request, given, notes, progress
+                )
+                if request.dry_run:
+                    raise _DryRun
+                progress("keeping the marks", 0, None)
+                with _said(self._path):
+                    beside.marks.write(marks)
+        except _DryRun:
+            assert report is not None  # noqa: S101  (for the type checker: it was made before)
+            return report
+        except BaseException:
+            if aside is not None:
+                aside.unlink(missing_ok=True)
+            raise
+        progress("in place", 0, None)
+        report.kept_aside = None if aside is None else str(aside)
+        return report
+
+    def _keep_aside(
+        self, request: RestoreRequest, notes: list[str], progress: Progress
+    ) -> Path | None:
+        """A backup of what is replaced, if it still makes one."""
+        with writing(self._engine) as connection:
+            _require_alone(connection)
+            if current_schema(connection) is None:
+                return None
+        aside = free_name(self._path, request.at)
+        try:
+            write_backup(self._engine, aside, realm=request.realm, at=request.at, progress=progress)
+        except IdmapError as error:
+            notes.append(f"what was here could not be kept aside: {error.detail}")
+            return None
+        finally:
+            self._engine.dispose()
+        return aside
+
+
+def _take_over(
+    target: Connection, about: BackupAbout, at: int, notes: list[str]
+) -> Replaced | None:
+    """Empty tables of this version's schema; what was in them is read first. Others cannot read them any more."""
+    _require_alone(target)
+    if current_schema(target) is None:
+        notes.append("there was no registry")
+        upgrade_connection(target)
         return None
-    return max(0, marks.record.after.sequence - about.head.sequence)
+    upgrade_connection(target)
+    tables = ", ".join(METADATA.tables)
+    target.exec_driver_sql(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
+    realm = target.execute(REALM.select()).first()
+    replaced = None if realm is None else read_replaced(target, about.head.sequence, at)
+    for table in METADATA.tables:
+        target.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    target.exec_driver_sql(f"TRUNCATE {tables}")
+    for table in METADATA.tables:
+        target.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+    return replaced
 
 
-def _withhold(
-    writer: SqlWriter,
-    target: Connection,
-    replaced: Replaced | None,
-    published: Published,
-    request: RestoreRequest,
-) -> list[Issue]:
-    """Raises everything and withholds what the backup does not have; gives what the journal did not know."""
-    writer.raise_above_marks()
-    issued: list[Issue] = list(replaced.issued) if replaced else []
-    for found in published.issued:
-        holder = "" if found.digest is None else holder_of_digest(found.digest)
-        issued.append(Issue(found.kind, found.name, found.number, holder))
-    return withhold(target, issued, request.at)
+def _require_alone(connection: Connection) -> None:
+    """Raises Conflict(DATABASE_IN_USE) when another idmap is connected, on whatever host."""
+    others = connection.scalar(_OTHERS)
+    if others:
+        raise Conflict(Reason.DATABASE_IN_USE, f"{others} connections of idmap are open")
 
 
-def _refuse_again(
-    writer: SqlWriter,
-    replaced: Replaced | None,
-    published: Published,
-    at: int,
-    report: RestoreReport,
-) -> None:
-    """Carries over bans in force and revocations: a restore must let nobody in (law 5)."""
-    for digest in replaced.revoked if replaced else ():
-        credential = writer.find_credential(digest)
-        if credential is not None and not credential.revoked:
-            writer.revoke_credential(credential.kind, credential.name)
-            report.credentials_revoked += 1
-    known = {ban.identity for ban in writer.bans(at=at)}
-
-    def ban_identity(identity: Identity, reason: str, until: int | None) -> None:
-        if identity not in known:
-            known.add(identity)
-            writer.add_ban(account_id=None, identity=identity, reason=reason, until=until, at=at)
-            report.bans_carried += 1
-
-    for ban in replaced.bans if replaced else ():
-        if ban.identity is not None:
-            ban_identity(ban.identity, ban.reason, ban.until)
-    if replaced is None:
-        banned = tuple((number, until, _NOBODY_KNOWN) for number, until in published.bans)
-    else:
-        banned = replaced.banned
-    held = {number for number, _ in writer.banned_uid_numbers(at)}
-    for number, until, identities in banned:
-        if number in held or 0 < until <= at:
-            continue
-        account = writer.find_account(uid_number=number)
-        if account is None:
-            for identity in identities:
-                ban_identity(identity, _CARRIED, until or None)
-            report.bans_of_lost_accounts += not identities
-        elif account.state is not AccountState.TOMBSTONE:
-            writer.add_ban(
-                account_id=account.account_id,
-                identity=None,
-                reason=_CARRIED,
-                until=until or None,
-                at=at,
-            )
-            report.bans_carried += 1
-
-
-def _count(target: Connection, at: int, report: RestoreReport) -> None:
-    """What this restore withholds, each number once."""
-    for kind in ("user", "group"):
-        count = target.scalar(
-            select(func.count(WITHHELD.c.number.distinct())).where(
-                WITHHELD.c.kind == kind, WITHHELD.c.since == at
-            )
-        )
-        if kind == "user":
-            report.lost_accounts = count or 0
-        else:
-            report.lost_groups = count or 0
-
-
-def _entry(
-    about: BackupAbout, replaced: Replaced | None, report: RestoreReport
-) -> Mapping[str, Any]:
-    """What the record says of the restore."""
-    head = None if replaced is None else replaced.head
-    return {
-        "backup": {
-            "made_at": about.made_at,
-            "sequence": about.head.sequence,
-            "chain": about.head.chain,
-        },
-        "replaced": None if head is None else {"sequence": head.sequence, "chain": head.chain},
-        "lost": {
-            "changes": report.lost_changes,
-            "accounts": report.lost_accounts,
-            "groups": report.lost_groups,
-        },
-        "bans_carried": report.bans_carried,
-        "bans_of_lost_accounts": report.bans_of_lost_accounts,
-        "credentials_revoked": report.credentials_revoked,
-    }
-
-
-def _anchored(after: Marks, replaced: Replaced | None, before: Marks) -> Marks:
-    """With the heads of both the old and the new database: either may be found after a crash."""
-    anchor = after.record
-    old = replaced.head if replaced else before.record.after if before.record else None
-    if anchor is None or old is None:
-        return after
-    return after.raised(Marks(record=Anchor(old, anchor.after)))
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """Says of a refused file operation where it was."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(Reason.SERVICE_UNAVAILABLE, f"{path}: {error}") from error

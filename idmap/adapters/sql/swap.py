@@ -63,10 +63,10 @@ def make_like(work: Path, path: Path) -> None:
 
 def put_in_place(work: Path, path: Path, at: int, progress: Progress) -> str | None:
     """Replaces `path` by `work`; gives where the old one lies now."""
-    aside = _free_name(path, at) if path.exists() else None
+    aside = free_name(path, at) if path.exists() else None
     left = [end for end in _BESIDE if path.with_name(f"{path.name}{end}").exists()]
     if left:
-        target = aside or _free_name(path, at)
+        target = aside or free_name(path, at)
         if aside is not None:
             path.rename(aside)
         progress("moved aside", 0, None)
@@ -82,7 +82,8 @@ def put_in_place(work: Path, path: Path, at: int, progress: Progress) -> str | N
     return None if aside is None else str(aside)
 
 
-def _free_name(path: Path, at: int) -> Path:
+def free_name(path: Path, at: int) -> Path:
+    """Where what is replaced is kept."""
     name = f"{path.name}.before-restore-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(at))}"
     number, found = 1, path.with_name(name)
     while found.exists():

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from idmap.adapters.sql.allocation import Allocator
-from idmap.adapters.sql.changes import ChangeLog
+from idmap.adapters.sql.changes import ChangeLog, holds
 from idmap.adapters.sql.high_water import Issued, Marks
 from idmap.adapters.sql.journal import IssuedJournal, holder_of
 from idmap.adapters.sql.reader import SqlReader
@@ -128,7 +128,7 @@ class Transaction(SqlReader):
         an older copy was put in its place.
         """
         anchor, head = self._marks.record, self._log.began
-        if anchor is not None and not anchor.holds(head):
+        if anchor is not None and not holds(self._connection, anchor):
             self._record(
                 "record_behind",
                 found={"sequence": head.sequence, "chain": head.chain},

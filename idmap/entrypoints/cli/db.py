@@ -53,7 +53,8 @@ def check_command(config: Config = SERVICE_FILE, as_json: AsJson = False) -> Non
     """
     findings: list[CheckFinding] = []
     with explained("idmap db check"):
-        for finding in check_database(load_service_settings(config).registry.url):
+        place = load_service_settings(config).registry
+        for finding in check_database(place.url, place.marks_directory):
             findings.append(finding)
             if not as_json:
                 typer.echo(f"{_WORDS[finding.verdict]} {finding.check}: {finding.saw}")
@@ -135,7 +136,8 @@ def restore_command(
             dry_run=dry_run,
             another_realm=another_realm,
         )
-        report = restore(settings.registry.url, request, _given(settings), _progress())
+        place = settings.registry
+        report = restore(place.url, request, _given(settings), _progress(), place.marks_directory)
     if as_json:
         typer.echo(json.dumps({"dry_run": dry_run, **asdict(report)}, indent=2))
         return

@@ -27,8 +27,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_withheld_holder"), "withheld", ["holder"])
     op.create_index(op.f("ix_withheld_kind_number"), "withheld", ["kind", "number"])
+    dialect = op.get_context().dialect.name
     for rule, event in _REFUSED.items():
-        op.execute(_trigger(op.get_bind().dialect.name, rule, event))
+        op.execute(_trigger(dialect, rule, event))
+    if dialect == "postgresql":
+        op.execute(
+            "CREATE TRIGGER withheld_never_truncated BEFORE TRUNCATE ON withheld"
+            " FOR EACH STATEMENT EXECUTE FUNCTION idmap_refuse()"
+        )
 
 
 def _trigger(dialect: str, rule: str, event: str) -> str:
