@@ -53,8 +53,9 @@ class Given:
     """What was given out, as far as others than the database know."""
 
     published: Published = field(default_factory=Published)
-    signer_revision: int = 0
-    signer_ban_counter: int = 0
+    revision: int = 0
+    ban_counter: int = 0
+    """Of the signer's memory, or as somebody read them off the nodes."""
     notes: tuple[str, ...] = ()
 
 
@@ -149,7 +150,7 @@ def _above(marks: Marks, replaced: Replaced | None, given: Given) -> Marks:
         if name not in marks.ranges or marks.ranges[name].purpose is window.purpose
     }
     marks = marks.raised(Marks(published.revision, published.ban_counter, MappingProxyType(ranges)))
-    return marks.raised(Marks(given.signer_revision, given.signer_ban_counter))
+    return marks.raised(Marks(given.revision, given.ban_counter))
 
 
 def _lost(about: BackupAbout, replaced: Replaced | None, marks: Marks) -> int | None:
