@@ -16,7 +16,10 @@ from demo_site.site import API_AUDIENCE, DemoSite, serve, start_site
 
 STATE = "/var/lib/idmap-server"
 
-pytestmark = pytest.mark.timeout(400)
+PATIENCE = 90.0
+"""Seconds. The worker is patient with a signer that is not up yet; how fast a node learns of things is other tests'."""
+
+pytestmark = pytest.mark.timeout(500)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def site() -> Iterator[DemoSite]:
     with PrivateHost() as host:
         site = start_site(host)
         site.provision("--no-progress").check()
-        site.wait_for_revision()
+        site.wait_for_revision(PATIENCE)
         yield site
 
 
@@ -37,7 +40,9 @@ def newcomer(site: DemoSite, person: str) -> tuple[str, int]:
     assert answer.status in {200, 202}, answer.text
     account = answer.json()["account"]
     name, number = str(account["username"]), int(account["uid"])
-    site.host.wait_for(lambda: lookup(site, name) == number or None, 20, f"{name} on the node")
+    site.host.wait_for(
+        lambda: lookup(site, name) == number or None, PATIENCE, f"{name} on the node"
+    )
     return name, number
 
 
@@ -56,7 +61,7 @@ def node(site: DemoSite) -> tuple[int, int]:
 def ban(site: DemoSite, name: str) -> None:
     """And it reaches the node."""
     site.idmap("bans", "add", "--account", name, "--reason", "a test").check()
-    site.host.wait_for(lambda: is_banned(site, name) or None, 10, f"the ban of {name}")
+    site.host.wait_for(lambda: is_banned(site, name) or None, PATIENCE, f"the ban of {name}")
 
 
 def is_banned(site: DemoSite, name: str) -> bool:
@@ -102,9 +107,9 @@ def test_nothing_issued_since_is_issued_again_and_the_node_goes_on(site: DemoSit
 
     said = restore(site, path)
     assert "1 accounts" in said
-    site.wait_for_revision()
+    site.wait_for_revision(PATIENCE)
     revision, counter = site.host.wait_for(
-        lambda: node(site) if node(site)[1] > seen[1] else None, 20, "the restored ban list"
+        lambda: node(site) if node(site)[1] > seen[1] else None, PATIENCE, "the restored ban list"
     )
     assert revision > seen[0], "the agent accepts the next snapshot"
     assert counter > seen[1], "and the next ban list"
@@ -133,7 +138,7 @@ def test_the_host_is_lost_with_everything_but_the_backup_and_the_published_snaps
     report = json.loads(site.host.run(command).check().stdout)
     assert (report["lost_accounts"], report["revision"] > seen[0]) == (1, True)
     serve(site)
-    site.wait_for_revision()
+    site.wait_for_revision(PATIENCE)
     assert node(site)[0] > seen[0]
     assert is_banned(site, "erin")
     other = newcomer(site, "olivia")
