@@ -64,6 +64,7 @@ from idmap.domain.reasons import Reason
 
 Item = TypeVar("Item")
 After = int | str | None
+_Rows = Select[*tuple[Any, ...]]
 
 _LAST: Final = chr(0x10FFFF)
 
@@ -117,7 +118,8 @@ class PageReader:
         statement = select(ACCOUNTS.c.account_id, key.label("page_key"))
         for condition in _account_conditions(self._db, asked):
             statement = statement.where(condition)
-        rows = _merged(self._db, _of_group(self._db, statement, asked.group), key, start, limit)
+        branches = _of_group(self._db, statement, key, asked.group)
+        rows = _merged(self._db, branches, start, limit)
         ids = [row.account_id for row in rows[:limit]]
         found = people.accounts_where(self._db, ACCOUNTS.c.account_id.in_(ids)) if ids else []
         known = {account.account_id: account for account in found}
@@ -150,7 +152,7 @@ class PageReader:
         if asked.group is not None:
             conditions.append(IDENTITIES.c.identity_id.in_(_observed_in(asked.group)))
         statement = select(IDENTITIES, key.label("page_key")).where(*conditions)
-        rows = _merged(self._db, [statement], key, start, limit)
+        rows = _merged(self._db, [(statement, key)], start, limit)
         return Page(people.recorded_of(self._db, rows[:limit]), _next(rows, limit))
 
     def page_of_groups(
@@ -222,8 +224,10 @@ class PageReader:
             conditions.append(CHANGES.c.at >= asked.since)
         if asked.until is not None:
             conditions.append(CHANGES.c.at < asked.until)
-        statements = [one.where(*conditions).add_columns(key.label("page_key")) for one in joined]
-        rows = _merged(self._db, statements, key, _number(after), limit)
+        branches = [
+            (one.where(*conditions).add_columns(key.label("page_key")), key) for one in joined
+        ]
+        rows = _merged(self._db, branches, _number(after), limit)
         return Page(tuple(map(changes.entry_of, rows[:limit])), _next(rows, limit))
 
     def _concerned(self, asked: ChangeQuestion) -> list[ColumnElement[bool]] | None:
@@ -313,18 +317,18 @@ def _account_conditions(
 
 
 def _of_group(
-    connection: Connection, statement: Select[*tuple[Any, ...]], group: str | None
-) -> list[Select[*tuple[Any, ...]]]:
+    connection: Connection, statement: _Rows, key: ColumnElement[Any], group: str | None
+) -> list[tuple[_Rows, ColumnElement[Any]]]:
     """Its primary members and its secondary ones, each from an index."""
     if group is None:
-        return [statement]
+        return [(statement, key)]
     found = connection.scalar(select(POSIX_GROUPS.c.group_id).where(POSIX_GROUPS.c.name == group))
     if found is None:
         return []
-    return [
-        statement.where(ACCOUNTS.c.primary_group_id == found),
-        statement.join_from(ACCOUNTS, MEMBERSHIPS).where(MEMBERSHIPS.c.group_id == found),
-    ]
+    secondary = statement.join_from(ACCOUNTS, MEMBERSHIPS).where(MEMBERSHIPS.c.group_id == found)
+    # The same number, but of the table whose index leads: SQLite would sort for the other one.
+    its_key = MEMBERSHIPS.c.account_id if key is ACCOUNTS.c.account_id else key
+    return [(statement.where(ACCOUNTS.c.primary_group_id == found), key), (secondary, its_key)]
 
 
 def _observed_in(path: str) -> Select[int]:
@@ -334,26 +338,25 @@ def _observed_in(path: str) -> Select[int]:
 
 def _page(
     connection: Connection,
-    statement: Select[*tuple[Any, ...]],
+    statement: _Rows,
     key: ColumnElement[Any],
     start: After,
     limit: int,
     make: Callable[[Record], Item],
 ) -> Page[Item]:
-    rows = _merged(connection, [statement.add_columns(key.label("page_key"))], key, start, limit)
+    rows = _merged(connection, [(statement.add_columns(key.label("page_key")), key)], start, limit)
     return Page(tuple(map(make, rows[:limit])), _next(rows, limit))
 
 
 def _merged(
     connection: Connection,
-    statements: Sequence[Select[*tuple[Any, ...]]],
-    key: ColumnElement[Any],
+    branches: Sequence[tuple[_Rows, ColumnElement[Any]]],
     start: After,
     limit: int,
 ) -> list[Record]:
-    """One row more than the page, of all statements together, each key once."""
+    """One row more than the page, of all branches together, each key once."""
     found: dict[Any, Record] = {}
-    for statement in statements:
+    for statement, key in branches:
         wanted = statement if start is None else statement.where(key > start)
         for row in connection.execute(wanted.order_by(key).limit(limit + 1)):
             found.setdefault(row.page_key, row)
