@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from idmap.adapters.sql import SqlRegistry
-from idmap.adapters.sql.engine import make_engine, reading
+from idmap.adapters.sql.engine import open_database, reading
 from idmap.application.administer import add_ban, add_range, lift_ban, move_account
 from idmap.application.open_account import open_own_account
 from idmap.application.ports import Author, Listing, Progress
@@ -33,6 +33,7 @@ from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
 from tests.support.allocating_worker import marks_of
 from tests.support.ledger_state import check_ledger
+from tests.support.postgresql import cluster
 from tests.support.provisioning import RULES, START, Site, ToldSource, group, identity
 from tests.support.registries import make_registry
 
@@ -76,15 +77,21 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.directory = Path(tempfile.mkdtemp(prefix="idmap-history-"))
-        self.url = f"sqlite:///{self.directory}/registry.db"
+        """On PostgreSQL for the marks alone."""
+        self.url = self.make()
         self.source = NamingSource()
         self.given: dict[Identity, Given] = {}
         """What was acknowledged, for ever."""
         self.ranges = 1
         self.site = self.new_site()
 
+    def make(self) -> str:
+        """A registry; gives its URL."""
+        make_registry(lambda: START, self.directory).close()
+        return f"sqlite:///{self.directory}/registry.db"
+
     def new_site(self) -> Site:
-        registry = make_registry(lambda: START, self.directory)
+        registry = SqlRegistry.open(self.url, lambda: START, self.directory)
         site = Site(registry, self.source, GuardLimits(max_percent=100)).prepare()
         with registry.write(AUTHOR) as writer:
             (profile,) = writer.issuers()
@@ -200,7 +207,7 @@ class Histories(RuleBasedStateMachine):
         self.open_again()
 
     def open_again(self) -> None:
-        self.site.registry = SqlRegistry.open(self.url, lambda: START)
+        self.site.registry = SqlRegistry.open(self.url, lambda: START, self.directory)
 
     # --- what must hold
 
@@ -227,11 +234,25 @@ class Histories(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.site.registry.close()
-        engine = make_engine(self.url)
-        with reading(engine) as connection:
-            check_ledger(connection, marks_of(self.url))
-        engine.dispose()
+        database = open_database(self.url, self.directory)
+        with reading(database.engine) as connection:
+            check_ledger(connection, marks_of(self.url, self.directory))
+        database.close()
         shutil.rmtree(self.directory)
+
+
+class PostgresqlHistories(Histories):
+    """The same on PostgreSQL."""
+
+    def make(self) -> str:
+        self.database = cluster().make_database()
+        url = cluster().url(self.database)
+        SqlRegistry.create(url, lambda: START, self.directory).close()
+        return url
+
+    def teardown(self) -> None:
+        super().teardown()
+        cluster().drop_database(self.database)
 
 
 _SETTINGS: Any = {
@@ -241,3 +262,5 @@ _SETTINGS: Any = {
 }
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(max_examples=25, stateful_step_count=25, **_SETTINGS)
+TestPostgresqlHistories = PostgresqlHistories.TestCase
+TestPostgresqlHistories.settings = settings(max_examples=6, stateful_step_count=20, **_SETTINGS)

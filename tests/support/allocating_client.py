@@ -36,6 +36,7 @@ class Run:
 
     url: str
     directory: str
+    """For the logs, and for the marks where they do not lie beside the database."""
     work: Sequence[Sequence[Sequence[int]]]
     """For each client, its requests: lists of people."""
     seed: int
@@ -122,7 +123,9 @@ class Client:
             try:
                 os.close(self._ask)
                 os.close(self._hear)
-                allocating_worker.serve(self._run.url, fate, requests, answers)
+                allocating_worker.serve(
+                    self._run.url, Path(self._run.directory), fate, requests, answers
+                )
             except BaseException as error:
                 os.write(2, f"failed: {type(error).__name__}: {error}\n".encode())
                 os._exit(1)

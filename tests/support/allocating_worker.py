@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Self
 
 from sqlalchemy import Engine, event
@@ -185,25 +186,25 @@ def answer(registry: Registry, people: Sequence[int]) -> dict[str, tuple[int, st
     return found
 
 
-def marks_of(url: str) -> Marks:
-    """What is kept outside the database."""
-    return HighWaterFile(database_path(url)).read()
+def marks_of(url: str, directory: Path | None = None) -> Marks:
+    """What is kept outside the database: in `directory` on PostgreSQL, beside it on SQLite."""
+    return HighWaterFile(database_path(url, directory)).read()
 
 
-def require_marks_ahead(registry: Registry, url: str) -> None:
+def require_marks_ahead(registry: Registry, url: str, directory: Path) -> None:
     """The marks are never behind what is committed: the database is read first, and both only rise."""
     with registry.read() as reader:
         revision, bans, highest = reader.revision(), reader.ban_counter(), reader.high_water()
-    marks = marks_of(url)
+    marks = marks_of(url, directory)
     assert marks.revision >= revision, (marks, revision)
     assert marks.ban_counter >= bans, (marks, bans)
     assert all(marks.ranges[name].highest >= number for name, number in highest.items())
 
 
-def serve(url: str, fate: Fate, requests: int, answers: int) -> None:
+def serve(url: str, directory: Path, fate: Fate, requests: int, answers: int) -> None:
     """Answers the lines of descriptor `requests` (JSON lists of people) on descriptor `answers`."""
-    registry = SqlRegistry.open(url, lambda: NOW)
-    require_marks_ahead(registry, url)
+    registry = SqlRegistry.open(url, lambda: NOW, directory)
+    require_marks_ahead(registry, url, directory)
     fate.install()
     with os.fdopen(requests, "rb") as lines:
         for line in lines:

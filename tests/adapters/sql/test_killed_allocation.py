@@ -9,17 +9,18 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from idmap.adapters.sql import SqlRegistry
-from idmap.adapters.sql.engine import make_engine, reading
+from idmap.adapters.sql.engine import open_database, reading
 from tests.support.allocating_client import Run
 from tests.support.allocating_worker import FAILPOINTS, NOW, furnish, marks_of
 from tests.support.ledger_state import check_ledger
+from tests.support.postgresql import cluster
 
 ROOT = Path(__file__).parents[3]
 SIZES = (1, 1, 1, 1, 2, 5, 10, 25, 50)
@@ -71,7 +72,7 @@ def run_and_check(
     seconds: float,
 ) -> Counter[str]:
     """Gives how many workers died at each failpoint."""
-    registry = SqlRegistry.create(url, lambda: NOW)
+    registry = SqlRegistry.create(url, lambda: NOW, directory)
     furnish(registry)
     registry.close()
     seed = 20261121
@@ -84,7 +85,7 @@ def run_and_check(
     assert told.keys() == {f"p{person}" for person in range(people)}
     assert len({number for number, _ in told.values()}) == people
     assert len({name for _, name in told.values()}) == people
-    registry = SqlRegistry.open(url, lambda: NOW)
+    registry = SqlRegistry.open(url, lambda: NOW, directory)
     with registry.read() as reader:
         held = {
             facts.recorded.identity.subject: (
@@ -98,10 +99,10 @@ def run_and_check(
     registry.close()
     assert held == told
     assert accounts == people
-    engine = make_engine(url)
-    with reading(engine) as connection:
-        check_ledger(connection, marks_of(url))
-    engine.dispose()
+    database = open_database(url, directory)
+    with reading(database.engine) as connection:
+        check_ledger(connection, marks_of(url, directory))
+    database.close()
     return deaths
 
 
@@ -120,9 +121,20 @@ def _said(run_file: Path, seconds: float) -> str:
     return said
 
 
-def test_what_was_acknowledged_is_whole_and_without_duplicates(tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without a registry in it."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/registry.db"
+        return
+    name = cluster().make_database()
+    yield cluster().url(name)
+    cluster().drop_database(name)
+
+
+def test_what_was_acknowledged_is_whole_and_without_duplicates(url: str, tmp_path: Path) -> None:
     deaths = run_and_check(
-        f"sqlite:///{tmp_path}/registry.db",
+        url,
         tmp_path,
         people=600,
         clients=4,
@@ -136,12 +148,12 @@ def test_what_was_acknowledged_is_whole_and_without_duplicates(tmp_path: Path) -
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_the_same_with_20_000_accounts_and_8_processes(tmp_path: Path) -> None:
+def test_the_same_with_20_000_accounts_and_many_processes(url: str, tmp_path: Path) -> None:
     deaths = run_and_check(
-        f"sqlite:///{tmp_path}/registry.db",
+        url,
         tmp_path,
         people=20_000,
-        clients=8,
+        clients=8 if url.startswith("sqlite") else 16,
         sizes=SIZES,
         life=40,
         kill=0.05,
