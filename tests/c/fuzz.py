@@ -18,14 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[1] / "pam_module"
 READER = ("format", "refusals", "mapped_file", "posix_db", "bans_db", "nss_copy")
-COMPILER = (
-    *READER,
-    "compile_input",
-    "compile_output",
-    "compile_posix",
-    "compile_layout",
-    "compile_bans",
-)
+COMPILER = (*READER, "compile_input", "compile_posix", "compile_layout", "compile_bans")
 TARGETS = {
     "reader": READER,
     "bans": READER,
