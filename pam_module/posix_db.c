@@ -6,6 +6,8 @@
 
 #include "refusals.h"
 
+#define MEMBERS_AHEAD 8
+
 /* The record that `reference` names, if it names itself, is at least `minimum` long and lies in its
  * section; else NULL. */
 static const unsigned char *
@@ -177,6 +179,14 @@ bool
 posix_db_member(const struct posix_db *db, const struct posix_record *group, uint32_t i,
                 struct posix_record *member)
 {
+    /* Members lie far apart: what is read soon is fetched while this one is read. */
+    if (i + MEMBERS_AHEAD < group->count) {
+        uint32_t soon = load_u32(group->list + ((size_t)i + MEMBERS_AHEAD) * 4);
+        uintptr_t at = (uintptr_t)db->file.base + (uintptr_t)soon * REFERENCE_UNIT;
+
+        __builtin_prefetch((const void *)at);
+        __builtin_prefetch((const void *)(at + 64));
+    }
     return read_record(db, POSIX_USER, load_u32(group->list + (size_t)i * 4), member);
 }
 
