@@ -5,6 +5,10 @@
  * current; only then does it touch the mapping. The re-mapper, under the lock, empties only slots
  * that are not current and have no announced reader, and fills a slot before it makes it current.
  * All of this is sequentially consistent, so one of the two always sees the other.
+ *
+ * While readers stand still inside lookups of all the slots' revisions, a newer one has nowhere to
+ * go, and every lookup answers from `current`: old, but whole. That lasts until one of them goes
+ * on, not a moment longer: the next lookup finds the slot free and tries again, whatever the clock.
  */
 #define _GNU_SOURCE
 #include "nss_map.h"
@@ -15,7 +19,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define SLOTS 4          /* current, next, and two that slow readers still hold */
+#define SLOTS 7          /* current, next, and five that slow readers still hold: one page full */
 #define RETRY_AFTER 1000 /* milliseconds until a missing or unchanged file is looked for again */
 #define STRIPES 8        /* counts per slot, by thread, so that threads do not share a cache line */
 
