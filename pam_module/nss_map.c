@@ -6,9 +6,10 @@
  * that are not current and have no announced reader, and fills a slot before it makes it current.
  * All of this is sequentially consistent, so one of the two always sees the other.
  *
- * While readers stand still inside lookups of all the slots' revisions, a newer one has nowhere to
- * go, and every lookup answers from `current`: old, but whole. That lasts until one of them goes
- * on, not a moment longer: the next lookup finds the slot free and tries again, whatever the clock.
+ * Two things can keep a newer revision waiting, and both end when a thread gets to run again, not
+ * by a clock: the thread that re-maps was preempted with the lock, or readers stand still inside
+ * lookups of all the other slots' revisions. Until then every lookup answers from `current`: old,
+ * but whole. The next lookup after that finds the lock or a slot free and maps the newest.
  */
 #define _GNU_SOURCE
 #include "nss_map.h"
