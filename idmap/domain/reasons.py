@@ -113,6 +113,9 @@ class Reason(StrEnum):
     CONFIGURATION_INVALID = "configuration_invalid"
     SCHEMA_MISMATCH = "schema_mismatch"
     RECORD_BROKEN = "record_broken"
+    BACKUP_INVALID = "backup_invalid"
+    BACKUP_FOREIGN = "backup_foreign"
+    DATABASE_IN_USE = "database_in_use"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -401,6 +404,18 @@ REASONS: Final = MappingProxyType(
         Reason.RECORD_BROKEN: _T(
             "The record of changes does not hold: an entry was altered or removed.",
             "Treat it as a security incident; compare with a backup.",
+        ),
+        Reason.BACKUP_INVALID: _T(
+            "The file is no backup of a registry, or it is damaged.",
+            "Take another copy: one that 'idmap db backup' wrote verifies itself.",
+        ),
+        Reason.BACKUP_FOREIGN: _T(
+            "The backup belongs to another realm.",
+            "Check the file; if it is meant, repeat with --another-realm.",
+        ),
+        Reason.DATABASE_IN_USE: _T(
+            "Another process has the database open.",
+            "Stop 'idmap serve', 'idmap work' and every other idmap command, or wait for the restore to end.",
         ),
         Reason.INTERNAL_ERROR: _T(
             "Something went wrong inside idmap.", "Give the reference to the site's support."

@@ -236,7 +236,8 @@ def range_document(status: RangeStatus) -> dict[str, Any]:
         "first": status.range.first,
         "last": status.range.last,
         "next": status.next_number,
-        "free": max(0, status.range.last - status.next_number + 1),
+        "free": status.free,
+        "low": status.is_low,
     }
 
 
