@@ -31,6 +31,7 @@ from bench.registry_sites import (
 )
 from bench.rounds import say
 from idmap.application.open_account import open_own_account
+from idmap.application.questions import AccountQuestion
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import API
 
@@ -125,7 +126,8 @@ def _bare_recorded(site: Site, person: int) -> object:
 
 def _page(site: Site, _person: int) -> object:
     with site.registry.read() as reader:
-        return [int(a.uid_number) for a in reader.list_accounts(after=_middle(site), limit=PAGE)]
+        page = reader.page_of_accounts(AccountQuestion(), after=_middle(site), limit=PAGE)
+    return [int(account.uid_number) for account in page.items]
 
 
 def _bare_page(site: Site, _person: int) -> object:
@@ -139,7 +141,8 @@ def _bare_page(site: Site, _person: int) -> object:
 def _search(site: Site, person: int) -> object:
     """The ten people who share all but the last digit of the name."""
     with site.registry.read() as reader:
-        found = reader.list_accounts(search=username_of(person)[:-1], limit=PAGE)
+        asked = AccountQuestion(prefix=username_of(person)[:-1])
+        found = reader.page_of_accounts(asked, limit=PAGE).items
     return [int(account.uid_number) for account in found]
 
 
@@ -147,7 +150,7 @@ def _bare_search(site: Site, person: int) -> object:
     beginning = username_of(person)[:-1]
     statement = (
         "SELECT uid_number, accounts.* FROM accounts WHERE username >= ? AND username < ?"
-        " ORDER BY account_id LIMIT ?"
+        " ORDER BY username LIMIT ?"
     )
     return [row[0] for row in site.bare.rows(statement, [beginning, beginning + "~", PAGE])]
 

@@ -11,6 +11,7 @@ import sys
 import time
 
 from idmap.adapters.sql import SqlRegistry
+from idmap.application.questions import AccountQuestion
 
 
 def peak_kib() -> int:
@@ -23,15 +24,14 @@ def main() -> None:
     url, page = sys.argv[1], int(sys.argv[2])
     registry = SqlRegistry.open(url)
     with registry.read() as reader:
-        reader.list_accounts(limit=page)
-    before, began, accounts, after = peak_kib(), time.perf_counter(), 0, 0
-    while True:
+        reader.page_of_accounts(AccountQuestion(), limit=page)
+    before, began, accounts = peak_kib(), time.perf_counter(), 0
+    after: int | str | None = 0
+    while after is not None:
         with registry.read() as reader:
-            found = reader.list_accounts(after=after, limit=page)
-        if not found:
-            break
-        accounts += len(found)
-        after = found[-1].account_id
+            found = reader.page_of_accounts(AccountQuestion(), after=after, limit=page)
+        accounts += len(found.items)
+        after = found.next
     seconds, pages = time.perf_counter() - began, peak_kib()
     with registry.read() as reader:
         people = sum(1 for _ in reader.people())
