@@ -1,6 +1,6 @@
 """Pages through all accounts, then through all people, and says how much memory that took.
 
-python -m bench.registry_pages URL PAGE
+python -m bench.registry_pages URL MARKS PAGE
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 
 from idmap.adapters.sql import SqlRegistry
 
@@ -20,8 +21,8 @@ def peak_kib() -> int:
 
 def main() -> None:
     """Prints one JSON object."""
-    url, page = sys.argv[1], int(sys.argv[2])
-    registry = SqlRegistry.open(url)
+    url, marks, page = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    registry = SqlRegistry.open(url, marks_directory=marks)
     with registry.read() as reader:
         reader.list_accounts(limit=page)
     before, began, accounts, after = peak_kib(), time.perf_counter(), 0, 0
