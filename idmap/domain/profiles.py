@@ -67,7 +67,7 @@ READY_MADE: Final[Mapping[ProfileName, ReadyMade]] = MappingProxyType(
         ),
         ProfileName.WLCG: ReadyMade(
             "any issuer of WLCG common JWT profile 1.x",
-            _members({"wlcg.groups": GroupsDialect.PATH}),
+            _members({"wlcg.groups": GroupsDialect.PATH}, required_claims=["wlcg.ver"]),
         ),
         ProfileName.EGI_CHECKIN: ReadyMade(
             "EGI Check-in: entitlement URNs with roles, as in `vo.example.eu:role=member`",

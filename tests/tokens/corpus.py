@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from idmap.adapters.oidc.signatures import JoseSignatures
 from idmap.application.verify_token import TokenVerifier
-from idmap.domain.claims import Check, VerifiedClaims
+from idmap.domain.checks import Check
+from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import API, Door
 from idmap.domain.errors import InvalidInput, TokenRefused
 from idmap.domain.issuers import find_profile
@@ -88,7 +89,14 @@ class _OpaqueDesk:
     def __init__(self) -> None:
         self.brought: list[str | None] = []
 
-    def verify(self, token: Secret, door: Door, at: int, issuer: str | None) -> VerifiedClaims:
+    def verify(
+        self,
+        token: Secret,
+        door: Door,
+        at: int,
+        issuer: str | None,
+        trace: list[Check] | None = None,
+    ) -> VerifiedClaims:
         self.brought.append(issuer)
         raise TokenRefused(Reason.TOKEN_INACTIVE)
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idmap.domain.claims import Check
+from idmap.domain.checks import Check
 from idmap.domain.errors import TokenRefused, Unavailable
 from idmap.domain.secrets import Secret
 from tests.support.tokens import NOW, FakeIssuerKeys, claims, profile, public_jwk, segment, verifier
