@@ -9,7 +9,7 @@ It does *not* look at accounts, rules or bans: that is `decide`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final, Protocol
 
 from idmap.application.introspect import is_opaque
@@ -105,6 +105,12 @@ class TokenVerifier:
             if not self._signatures.check(unverified, jwk, algorithm):
                 raise TokenRefused(Reason.SIGNATURE_INVALID)
         return check_claims(unverified.claims, profile, door, at, trace)
+
+    def recall(
+        self, _token: Secret, _door: Door, _at: int, _present: Mapping[Hashable, Any]
+    ) -> VerifiedClaims | None:
+        """The claims, if this very token was verified a moment ago and `present` still says the same; never waits."""
+        return None
 
     def takes_opaque(self, door: Door) -> bool:
         """Whether an opaque token at that door has an issuer to go to without being told."""

@@ -1,15 +1,12 @@
-"""The contract of the `Registry` port, kept by the fake and by the real one alike."""
+"""The contract of the `Registry` port, kept by every registry."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 import pytest
 
-from idmap.adapters.sql import SqlRegistry
 from idmap.application.ports import CredentialKind, Registry, RunRecord
 from idmap.domain.accounts import AccountEvent, AccountState
 from idmap.domain.errors import Conflict, IdmapError, InvalidInput, NotFound, SourceFailed
@@ -20,8 +17,7 @@ from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.provisioning import OpenGroup
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import EMPTY_RULES
-from tests.fakes.registry import FakeRegistry
-from tests.fakes.registry_scenes import (
+from tests.support.registry_scenes import (
     AUTHOR,
     GROUPS,
     ISSUER,
@@ -32,7 +28,6 @@ from tests.fakes.registry_scenes import (
     STAFF,
     VO,
     document,
-    furnish,
     listed,
     listing,
     open_one,
@@ -40,25 +35,6 @@ from tests.fakes.registry_scenes import (
     person,
     profile,
 )
-
-
-@pytest.fixture(params=["fake", "sqlite"])
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
-    """A registry just made."""
-    registry: Registry
-    if request.param == "fake":
-        registry = FakeRegistry(lambda: NOW)
-    else:
-        registry = SqlRegistry.create(f"sqlite:///{tmp_path}/registry.db", lambda: NOW)
-    yield registry
-    registry.close()
-
-
-@pytest.fixture
-def registry(empty: Registry) -> Registry:
-    """A registry with an issuer, two ranges and two groups."""
-    furnish(empty)
-    return empty
 
 
 def raises(reason: Reason, kind: type[IdmapError] = IdmapError) -> pytest.RaisesExc[IdmapError]:
