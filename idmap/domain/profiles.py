@@ -4,6 +4,16 @@ Each is a part of an issuer's document (`issuer_document`): members that the sit
 Audiences are never part of it (law 13), and neither is what only the site can know: the namespace of an INDIGO
 IAM's URNs is a setting of that instance. The shapes are those of tokens seen in 2026 (research: iam-provisioning §2.6,
 §3, §4). For a profile saved by an older version, members it did not know take the value given here.
+
+Sources of the namespaces and authorities, which are compared byte for byte; looked at in November 2026:
+
+- EGI Check-in: its documentation (github.com/EGI-Federation/documentation, content/en/users/aai/check-in/vos/
+  expressing-vo-information) gives `urn:mace:egi.eu:group:vo.example.eu:role=member#aai.egi.eu`. What
+  a token of 2026 gives agrees, with `typ: Bearer`; it has `urn:mace:egi.eu:res:…` with and without the authority: those without do not count.
+- Helmholtz ID: another of 2026 has `urn:geant:helmholtz.de:group:…#login.helmholtz.de`, a form that
+  hifis.net/doc/service-integration/roles/roles-datahub describes. Two more namespaces are in use and left out here:
+  `urn:geant:h-df.de`, an older one, and `urn:geant:helmholtz.de:<centre>`, with the centre's own authority.
+- Both are in github.com/dianagudu/motley_cue, tests/real_issuers.py: userinfo, introspection and claims, merged.
 """
 
 from __future__ import annotations

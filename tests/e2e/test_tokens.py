@@ -166,8 +166,13 @@ def test_userinfo_tells_the_groups_of_an_opaque_token_after_introspection(world:
     """Where the profile asks for it. The package takes no token with an audience there; that costs nobody a login."""
     site, provider = world.site, world.provider
     client_id, _ = provider.introspection_client()
-    wanted = {"sub": "visitor-2", "groups": ["visitors"], "opaque": True}
-    plain = provider.mint(audience=None, scope="openid", **wanted)
+
+    def mint(audience: str | None, scope: str) -> str:
+        return provider.mint(
+            sub="visitor-2", audience=audience, scope=scope, groups=["visitors"], opaque=True
+        )
+
+    plain = mint(None, "openid")
     before = provider.counts().get("/me", 0)
     assert site.api("POST", "/v1/me/account", plain, body={}).json()["code"] == "no_rule_matches"
     assert provider.counts().get("/me", 0) == before, "userinfo was asked, and no profile says so"
@@ -182,7 +187,7 @@ def test_userinfo_tells_the_groups_of_an_opaque_token_after_introspection(world:
         opened = site.api("POST", "/v1/me/account", plain, body={})
         assert opened.status == 202, opened.text
         assert provider.counts()["/me"] == before + 2
-        bound = provider.mint(audience=API_AUDIENCE, **wanted)
+        bound = mint(API_AUDIENCE, "ssh")
         site.host.write("/root/token", bound, mode=0o600)
         told = site.idmap(*explain).check().stdout
         assert (

@@ -13,6 +13,8 @@ from idmap.domain.issuers import WLCG_ANY_AUDIENCE, GroupsDialect
 from tests.support.tokens import SSH
 from tests.tokens.cases import ALL_ALGORITHMS
 
+_COMPUTE: Final = ("compute.read", "compute.create", "compute.modify", "compute.cancel")
+
 
 def _one(audience: str) -> Mapping[Any, Any]:
     return {SSH: frozenset({audience})}
@@ -73,7 +75,8 @@ ACCEPTED: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({
     "a minute of age": {"max_age_seconds": 60},
     "31 days of age": {"max_age_seconds": 31 * 86400},
     "the audience for everybody at the API, by opt-in": {"audiences": {API: frozenset({WLCG_ANY_AUDIENCE})}},
-    **{f"the capability {name}": {"required_capabilities": {SSH: frozenset({name})}} for name in ("compute.read", "compute.create", "compute.modify", "compute.cancel")},
+    **{f"the capability {name}": {"required_capabilities": {SSH: frozenset({name})}} for name in _COMPUTE},
+    "every capability, at every door that has audiences": {"audiences": _one("x"), "required_capabilities": {SSH: frozenset(_COMPUTE)}},
     "opaque tokens at every door that has audiences": {"audiences": _one("x"), "introspection": Introspection("idmap", "iam", frozenset({SSH}))},
     "acr at every door that has audiences": {"audiences": _one("x"), "required_acr": {SSH: frozenset({"mfa"})}},
 })  # fmt: skip
