@@ -17,7 +17,6 @@ from idmap.domain.capabilities import parse_purpose
 from idmap.domain.checks import Check
 from idmap.domain.claims import VerifiedClaims, short_text
 from idmap.domain.errors import TokenRefused, Unavailable
-from idmap.domain.introspection import Userinfo
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
@@ -42,23 +41,22 @@ def enrich(
     profile: IssuerProfile,
     token: Secret,
     source: UserinfoSource,
+    *,
+    required: bool,
     trace: list[Check] | None = None,
 ) -> VerifiedClaims:
-    """`verified` (of the introspected `claims`) with what userinfo adds, where the profile asks for it.
+    """`verified` (of the introspected `claims`) with what userinfo adds.
 
-    A fault adds nothing and is noted; it is raised as it came where the profile requires userinfo. Raises
+    A fault adds nothing and is noted; it is raised as it came where userinfo is `required`. Raises
     TokenRefused(USERINFO_MISMATCH), proved, when the answer is about somebody else.
     """
-    settings = profile.introspection
-    if settings is None or settings.userinfo is Userinfo.NEVER:
-        return verified
     if parse_purpose(claims).present:
         _note(trace, "not asked: the token is for its capabilities")
         return verified
     try:
         answer = source.userinfo(profile, token)
     except (Unavailable, TokenRefused) as error:
-        if settings.userinfo is Userinfo.REQUIRED:
+        if required:
             _note(trace, f"required: {error}", passed=False)
             raise
         _note(trace, f"adds nothing, so groups may be unknown; not required: {error}")

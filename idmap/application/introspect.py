@@ -22,7 +22,7 @@ from idmap.domain.claims import VerifiedClaims, check_claims
 from idmap.domain.claims_shown import bounded
 from idmap.domain.doors import Door, DoorKind
 from idmap.domain.errors import TokenRefused, Unavailable
-from idmap.domain.introspection import OnTimeout
+from idmap.domain.introspection import Introspection, OnTimeout, Userinfo
 from idmap.domain.issuers import IssuerProfile, find_profile
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
@@ -83,9 +83,9 @@ class OpaqueTokens:
         for a refusal. `trace` is that of TokenVerifier.verify.
         """
         with step(trace, "issuer to ask", _shown_choice, door, issuer):
-            profile = choose_issuer(self._issuers(), door, issuer)
+            profile, settings = choose_issuer(self._issuers(), door, issuer)
         with step(trace, "issuer answers", _shown_question, profile):
-            answer = self._ask(profile, token)
+            answer = self._ask(profile, settings, token)
         with step(trace, "active", _shown, answer, "active"):
             check_active(answer, profile)
         with step(trace, "type", _shown, answer, "token_type", "typ"):
@@ -94,38 +94,48 @@ class OpaqueTokens:
             check_issuer(answer, profile)
         claims = introspected_claims(answer, profile, door, at)
         verified = check_claims(claims, profile, door, at, trace)
-        return enrich(verified, claims, profile, token, self._introspector, trace)
+        if settings.userinfo is Userinfo.NEVER:
+            return verified
+        required = settings.userinfo is Userinfo.REQUIRED
+        source = self._introspector
+        return enrich(verified, claims, profile, token, source, required=required, trace=trace)
 
-    def _ask(self, profile: IssuerProfile, token: Secret) -> Mapping[str, Any]:
+    def _ask(
+        self, profile: IssuerProfile, settings: Introspection, token: Secret
+    ) -> Mapping[str, Any]:
         try:
             return self._introspector.introspect(profile, token)
         except Unavailable as error:
-            assert profile.introspection is not None  # noqa: S101  # chosen for having it
-            if profile.introspection.on_timeout is OnTimeout.REFUSE:
+            if settings.on_timeout is OnTimeout.REFUSE:
                 raise TokenRefused(Reason.TOKEN_INACTIVE, error.detail) from error
             raise
 
 
 def choose_issuer(
     profiles: Iterable[IssuerProfile], door: Door, issuer: str | None
-) -> IssuerProfile:
-    """The one issuer to ask, by exact name or by the door's mark. Raises TokenRefused before anybody is asked."""
+) -> tuple[IssuerProfile, Introspection]:
+    """The one issuer to ask, by exact name or by the door's mark, and how it is asked.
+
+    Raises TokenRefused before anybody is asked.
+    """
     if issuer is not None:
         profile = find_profile(profiles, issuer)
         if profile is None:
             raise TokenRefused(Reason.ISSUER_UNKNOWN, repr(issuer[:255]))
-        if profile.introspection is None:
+        settings = profile.introspection
+        if settings is None:
             raise TokenRefused(Reason.TOKEN_OPAQUE, f"{profile.issuer} has no introspection here")
     else:
-        marked = [p for p in profiles if p.introspection and door in p.introspection.doors]
+        asking = [(one, one.introspection) for one in profiles if one.introspection is not None]
+        marked = [(one, how) for one, how in asking if door in how.doors]
         if len(marked) != 1:
             raise TokenRefused(
                 Reason.TOKEN_OPAQUE, f"{len(marked)} issuers take opaque tokens at {door}"
             )
-        profile = marked[0]
+        [(profile, settings)] = marked
     if not profile.audiences.get(door):
         raise TokenRefused(Reason.AUDIENCE_REFUSED, f"{profile.issuer} has no audience for {door}")
-    return profile
+    return profile, settings
 
 
 def check_active(answer: Mapping[str, Any], profile: IssuerProfile) -> None:

@@ -8,9 +8,10 @@ IAM's URNs is a setting of that instance. The shapes are those of tokens seen in
 Sources of the namespaces and authorities, which are compared byte for byte; looked at in November 2026:
 
 - EGI Check-in: its documentation (github.com/EGI-Federation/documentation, content/en/users/aai/check-in/vos/
-  expressing-vo-information) gives `urn:mace:egi.eu:group:vo.example.eu:role=member#aai.egi.eu`. What
-  a token of 2026 gives agrees, with `typ: Bearer`; it has `urn:mace:egi.eu:res:…` with and without the authority: those without do not count.
-- Helmholtz ID: another of 2026 has `urn:geant:helmholtz.de:group:…#login.helmholtz.de`, a form that
+  expressing-vo-information) gives `urn:mace:egi.eu:group:vo.example.eu:role=member#aai.egi.eu`. A person's claims of
+  2026 agree, with `typ: Bearer`; they hold `urn:mace:egi.eu:res:…` with and without the authority, and those without
+  do not count.
+- Helmholtz ID: another's of 2026 hold `urn:geant:helmholtz.de:group:…#login.helmholtz.de`, a form that
   hifis.net/doc/service-integration/roles/roles-datahub describes. Two more namespaces are in use and left out here:
   `urn:geant:h-df.de`, an older one, and `urn:geant:helmholtz.de:<centre>`, with the centre's own authority.
 - Both are in github.com/dianagudu/motley_cue, tests/real_issuers.py: userinfo, introspection and claims, merged.

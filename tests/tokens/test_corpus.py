@@ -17,8 +17,10 @@ from tests.tokens.corpus import (
     check_case,
     check_misfits,
     check_opaque,
+    check_opaque_case,
     check_profiles,
 )
+from tests.tokens.opaque import OPAQUE, OpaqueCase
 
 
 @pytest.mark.parametrize("name", CORPUS)
@@ -78,6 +80,13 @@ def test_a_profile_that_trusts_too_much_is_refused_and_the_value_beside_each_lim
     check_profiles()
 
 
+@pytest.mark.parametrize("case", OPAQUE, ids=lambda case: case.name)
+def test_an_opaque_token_gets_what_its_issuers_answer_deserves(case: OpaqueCase) -> None:
+    """The reason, who was asked, a trace without the token."""
+    check_opaque_case(case)
+
+
 def test_an_opaque_token_alone_is_brought_to_its_issuer() -> None:
-    """A signed token never is, whoever issued it; without a desk nothing is."""
+    """A signed token never is, whoever issued it; without introspection nothing is."""
+    assert len({case.name for case in OPAQUE}) == len(OPAQUE), "two cases share a name"
     check_opaque()
