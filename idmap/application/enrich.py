@@ -3,7 +3,8 @@
 It never authenticates: its answer has no audience, no client and no end, so any token of that issuer would do (design
 review C31). So it is asked last, when every check of the introspected claims held; it must be about exactly the same
 subject; and nothing is taken from it but the claims that carry groups and the name, where introspection left them
-unsaid. What it adds narrows like what a token says itself (law 3).
+unsaid. What it adds narrows like what a token says itself (law 3). At ssh it is not asked: a node learns whose the
+token is and nothing else of it, so groups would decide nothing there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from idmap.domain.asserted_groups import read_asserted
 from idmap.domain.capabilities import parse_purpose
 from idmap.domain.checks import Check
 from idmap.domain.claims import VerifiedClaims, short_text
+from idmap.domain.doors import DoorKind
 from idmap.domain.errors import TokenRefused, Unavailable
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.reasons import Reason
@@ -50,6 +52,9 @@ def enrich(
     A fault adds nothing and is noted; it is raised as it came where userinfo is `required`. Raises
     TokenRefused(USERINFO_MISMATCH), proved, when the answer is about somebody else.
     """
+    if verified.door.kind is DoorKind.SSH:
+        _note(trace, f"not asked: at {verified.door} no groups of a token count")
+        return verified
     if parse_purpose(claims).present:
         _note(trace, "not asked: the token is for its capabilities")
         return verified

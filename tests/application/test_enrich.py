@@ -13,7 +13,7 @@ from idmap.application.introspect import OpaqueTokens
 from idmap.application.verify_token import TokenVerifier
 from idmap.domain.checks import Check
 from idmap.domain.claims import VerifiedClaims
-from idmap.domain.doors import API
+from idmap.domain.doors import API, Door
 from idmap.domain.errors import TokenRefused, Unavailable
 from idmap.domain.introspection import Introspection, Userinfo
 from idmap.domain.issuers import GroupsDialect, IssuerProfile, find_profile
@@ -70,12 +70,14 @@ def shown(
     *,
     asks: Userinfo = Userinfo.IF_POSSIBLE,
     introspected: Mapping[str, Any] | None = None,
+    door: Door = API,
+    settings: Introspection | None = None,
     **trust: Any,
 ) -> Outcome:
-    """An opaque token at the ssh door of a site that asks userinfo, unless `asks` says otherwise."""
-    settings = Introspection("idmap", "iam", frozenset({SSH}), userinfo=asks)
-    trusted = profile(introspection=settings, **trust)
-    answer = {"active": True, **claims()} if introspected is None else introspected
+    """An opaque token at the API of a site that asks userinfo, unless `asks` says otherwise."""
+    plain = Introspection("idmap", "iam", frozenset({API}), userinfo=asks)
+    trusted = profile(introspection=settings or plain, **trust)
+    answer = {"active": True, **claims(API)} if introspected is None else introspected
     issuer, trace = Issuer(answer, person), []
     verifier = TokenVerifier(
         lambda text: find_profile((trusted,), text),
@@ -85,7 +87,7 @@ def shown(
     )
     reason, found = None, None
     try:
-        found = verifier.verify(TOKEN, SSH, NOW, trace)
+        found = verifier.verify(TOKEN, door, NOW, trace)
     except (TokenRefused, Unavailable) as error:
         reason = error.reason
     assert TOKEN.reveal() not in repr(trace)
@@ -116,14 +118,22 @@ def test_without_a_word_in_the_profile_nobody_is_asked() -> None:
     assert (found.groups, found.asked) == ([], ["introspection"])
 
 
+def test_at_ssh_nobody_is_asked() -> None:
+    """A node learns whose the token is and nothing else of it: groups decide nothing there, so a fault must not."""
+    settings = Introspection("idmap", "iam", frozenset({SSH}), userinfo=Userinfo.REQUIRED)
+    found = shown(SILENT, door=SSH, introspected={"active": True, **claims()}, settings=settings)
+    assert (found.reason, found.asked) == (None, ["introspection"])
+    assert found.told == "not asked: at ssh:login no groups of a token count"
+
+
 @pytest.mark.parametrize(
     "introspected",
     [
         {"active": False},
-        {"active": True, **claims(), "aud": AUDIENCES[API]},
-        {"active": True, **claims(), "exp": NOW - 100},
-        {"active": True, **claims(), "sub": "demo-client"},
-        {"active": True, **claims(), "cnf": {}},
+        {"active": True, **claims(API), "aud": AUDIENCES[SSH]},
+        {"active": True, **claims(API), "exp": NOW - 100},
+        {"active": True, **claims(API), "sub": "demo-client"},
+        {"active": True, **claims(API), "cnf": {}},
     ],
 )
 def test_userinfo_is_never_asked_about_a_token_that_does_not_hold(
@@ -131,7 +141,7 @@ def test_userinfo_is_never_asked_about_a_token_that_does_not_hold(
 ) -> None:
     """Law 13: what it would say has no audience. The token is shown to nobody who cannot change the outcome."""
     found = shown(
-        {"sub": SUBJECT, "aud": AUDIENCES[SSH], "active": True}, introspected=introspected
+        {"sub": SUBJECT, "aud": AUDIENCES[API], "active": True}, introspected=introspected
     )
     assert (found.claims, found.asked) == (None, ["introspection"])
 
@@ -151,7 +161,7 @@ def test_an_answer_about_somebody_else_refuses(subject: object, asks: Userinfo) 
 
 def test_another_subject_claim_must_agree_too() -> None:
     """It may be missing from userinfo; it may not name somebody else."""
-    introspected = {"active": True, **claims(), "voperson_id": "a@iam.example"}
+    introspected = {"active": True, **claims(API), "voperson_id": "a@iam.example"}
     named: dict[str, Any] = {"subject_claim": "voperson_id", "introspected": introspected}
     assert shown({"sub": SUBJECT, "groups": ["vo"]}, **named).groups == ["vo"]
     same = {"sub": SUBJECT, "voperson_id": "a@iam.example", "groups": ["vo"]}
@@ -170,7 +180,7 @@ def test_a_fault_adds_nothing_and_says_so(fault: Exception) -> None:
     found = shown(fault)
     assert (found.groups, found.reason) == ([], None)
     assert found.told.startswith("adds nothing, so groups may be unknown; not required: ")
-    both = {"active": True, **claims(groups=["vo"])}
+    both = {"active": True, **claims(API, groups=["vo"])}
     assert shown(fault, introspected=both).groups == ["vo"]
 
 
@@ -196,7 +206,7 @@ def test_what_introspection_said_is_not_replaced() -> None:
         "wlcg.groups": ["/vo"],
         "preferred_username": "root",
     }
-    introspected = {"active": True, **claims(groups=[], preferred_username="alice")}
+    introspected = {"active": True, **claims(API, groups=[], preferred_username="alice")}
     found = shown(person, introspected=introspected)
     assert found.claims is not None
     assert (found.groups, found.claims.preferred_username) == (["vo"], "alice")
@@ -204,7 +214,7 @@ def test_what_introspection_said_is_not_replaced() -> None:
 
 def test_a_token_for_its_capabilities_gets_no_groups_from_userinfo() -> None:
     """WLCG 1.3: capabilities come before groups; so nobody is asked for them."""
-    introspected = {"active": True, **claims(scope="compute.read")}
+    introspected = {"active": True, **claims(API, scope="compute.read")}
     found = shown({"sub": SUBJECT, "groups": ["vo"]}, introspected=introspected)
     assert (found.groups, found.asked) == ([], ["introspection"])
     assert found.told == "not asked: the token is for its capabilities"
@@ -225,7 +235,7 @@ def test_nothing_that_a_token_proves_is_taken_from_userinfo() -> None:
         )  # fmt: skip
         assert (claimed.assurance.acr, claimed.assurance.values) == (None, frozenset())
         assert claimed.capabilities == frozenset()
-    wants = {"required_acr": {SSH: frozenset({"mfa"})}}
+    wants = {"required_acr": {API: frozenset({"mfa"})}}
     assert shown(person, **wants).reason is Reason.ACR_REFUSED
 
 

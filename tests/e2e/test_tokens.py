@@ -198,6 +198,11 @@ def test_userinfo_tells_the_groups_of_an_opaque_token_after_introspection(world:
         _trust(site, provider, client_id, userinfo="required")
         assert site.api("GET", "/v1/me", bound).status == 401
         assert site.api("GET", "/v1/me", plain).status == 200
+        asked = provider.counts()["/me"]
+        assert world.logs_in(world.token(opaque=True)), (
+            "ssh needs no groups, so userinfo's no is no matter"
+        )
+        assert provider.counts()["/me"] == asked
         provider.revoke(plain)
         assert site.api("GET", "/v1/me", plain).status == 401
     finally:

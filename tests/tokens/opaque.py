@@ -75,6 +75,10 @@ def _said(**changes: Any) -> Mapping[str, Any]:
     return {name: value for name, value in answer.items() if value is not None}
 
 
+def _at_api(**changes: Any) -> Mapping[str, Any]:
+    return _said(**{"aud": AUDIENCES[API], **changes})
+
+
 def _answers(name: str, reason: Reason | None, **changes: Any) -> OpaqueCase:
     return OpaqueCase(name, reason, _said(**changes), trusted=(_MARKED,))
 
@@ -86,9 +90,15 @@ def _nobody_asked(name: str, reason: Reason, *trusted: IssuerProfile, **more: An
 def _userinfo(
     name: str, reason: Reason | None, person: Said, asks: Userinfo, **more: Any
 ) -> OpaqueCase:
-    trusted = _trust(SSH, settings={"userinfo": asks}, **more.pop("trust", {}))
+    trusted = _trust(SSH, API, settings={"userinfo": asks}, **more.pop("trust", {}))
     told = "" if reason is None else f"{reason}"
-    given = {"answer": _said(), "asked": ("introspection", "userinfo"), "told": told, **more}
+    given = {
+        "answer": _at_api(),
+        "door": API,
+        "asked": ("introspection", "userinfo"),
+        "told": told,
+        **more,
+    }
     return OpaqueCase(name, reason, person=person, trusted=(trusted,), **given)
 
 
@@ -186,39 +196,43 @@ OPAQUE: Final[tuple[OpaqueCase, ...]] = (
     _userinfo("userinfo about a list", Reason.USERINFO_MISMATCH, {"sub": [SUBJECT]}, _MAYBE),
     _userinfo(
         "nobody at introspection, nobody at userinfo", Reason.USERINFO_MISMATCH, {"groups": ["vo"]}, _MAYBE,
-        trust=_VOPERSON, answer=_said(sub=None, voperson_id="a@b"),
+        trust=_VOPERSON, answer=_at_api(sub=None, voperson_id="a@b"),
     ),
     _userinfo(
         "the same sub, another stable claim", Reason.USERINFO_MISMATCH, {"sub": SUBJECT, "voperson_id": "b@b"}, _MAYBE,
-        trust=_VOPERSON, answer=_said(voperson_id="a@b"),
+        trust=_VOPERSON, answer=_at_api(voperson_id="a@b"),
     ),
     _userinfo(
         "the same stable claim, another sub", Reason.USERINFO_MISMATCH, {"sub": "bob", "voperson_id": "a@b"}, _MAYBE,
-        trust=_VOPERSON, answer=_said(voperson_id="a@b"),
+        trust=_VOPERSON, answer=_at_api(voperson_id="a@b"),
     ),
     _userinfo(
         "the same sub, no word of the stable claim", None, {"sub": SUBJECT, "groups": ["vo"]}, _MAYBE,
-        trust=_VOPERSON, answer=_said(voperson_id="a@b"), groups=("vo",),
+        trust=_VOPERSON, answer=_at_api(voperson_id="a@b"), groups=("vo",),
+    ),
+    _userinfo(
+        "userinfo at ssh", None, {"sub": "bob", "groups": ["vo"]}, _MUST, door=SSH, answer=_said(), asked=("introspection",),
+        told="not asked: ",
     ),
     _userinfo("userinfo silent", None, SILENT, _MAYBE, told="may be unknown; not required: issuer_unavailable"),
     _userinfo("userinfo silent, required", Reason.ISSUER_UNAVAILABLE, SILENT, _MUST),
     _userinfo("userinfo unwelcoming", None, UNWELCOME, _MAYBE, told="may be unknown; not required: token_inactive"),
     _userinfo("userinfo unwelcoming, required", _INACTIVE, UNWELCOME, _MUST),
     _userinfo(
-        "userinfo after a no", _INACTIVE, {"sub": SUBJECT, "active": True}, _MUST, answer=_said(active=False),
+        "userinfo after a no", _INACTIVE, {"sub": SUBJECT, "active": True}, _MUST, answer=_at_api(active=False),
         asked=("introspection",), told=None,
     ),
     _userinfo(
-        "userinfo after another door's audience", Reason.AUDIENCE_REFUSED, {"sub": SUBJECT, "aud": AUDIENCES[SSH]}, _MUST,
-        answer=_said(aud=AUDIENCES[API]), asked=("introspection",), told=None,
+        "userinfo after another door's audience", Reason.AUDIENCE_REFUSED, {"sub": SUBJECT, "aud": AUDIENCES[API]}, _MUST,
+        answer=_said(), asked=("introspection",), told=None,
     ),
     _userinfo(
         "userinfo for a token with a purpose", None, {"sub": SUBJECT, "groups": ["vo"]}, _MUST,
-        answer=_said(scope="compute.read"), asked=("introspection",), told="not asked: ",
+        answer=_at_api(scope="compute.read"), asked=("introspection",), told="not asked: ",
     ),
     _userinfo(
         "userinfo does not replace what was said", None, {"sub": SUBJECT, "groups": ["vo"], "preferred_username": "root"},
-        _MAYBE, answer=_said(groups=["own"], preferred_username="alice"), groups=("own",),
+        _MAYBE, answer=_at_api(groups=["own"], preferred_username="alice"), groups=("own",),
         gives={"preferred_username": "alice"},
     ),
     _userinfo(
