@@ -111,4 +111,5 @@ def check_claims(
 def short_text(claims: Mapping[str, Any], name: str) -> str | None:
     """A claim that only ever spells something: what is no short string counts as not said."""
     value = claims.get(name)
-    return value if isinstance(value, str) and len(value) <= 255 else None
+    fits = isinstance(value, str) and len(value) <= 255 and value.isprintable()
+    return value if fits else None

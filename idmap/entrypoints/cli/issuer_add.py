@@ -265,6 +265,9 @@ def add(
     """Trust an issuer, or replace its profile, and show what its metadata says.
 
     The string must be the one that its tokens carry in `iss`, byte for byte. Each --audience opens one kind of door.
+    To replace a profile and nothing that changed since, give the etag that 'show' printed with --if-match.
+
+    Example: idmap issuers add https://iam.example/ --audience api=idmap --reason "our community"
     """
     if reason is None and not dry_run:
         raise InvalidInput(Reason.REQUEST_INVALID, "--reason is needed; it goes on the record")

@@ -6,16 +6,14 @@ from typing import Annotated
 
 import typer
 
-from idmap.domain.errors import IdmapError
 from idmap.domain.profiles import READY_MADE
-from idmap.domain.reasons import Reason
 from idmap.entrypoints.cli.client import Site, Why, administers
 from idmap.entrypoints.cli.issuer_add import Exact, add, profile_fields
 from idmap.entrypoints.cli.output import Answer, as_fields, as_table, show
 
 app = typer.Typer(no_args_is_help=True, help="Whom the site trusts, and for what.")
 
-administers(app, "add")(add)
+administers(app, "add", edits=True)(add)
 
 
 @app.command("profiles")
@@ -35,7 +33,10 @@ def profiles(
 
 @administers(app, "list")
 def list_issuers(site: Site) -> Answer:
-    """List the trusted issuers."""
+    """List the trusted issuers.
+
+    Example: idmap issuers list --json
+    """
     document = site.get("/v1/issuers")
     return as_table(
         document,
@@ -49,14 +50,15 @@ def list_issuers(site: Site) -> Answer:
 
 @administers(app, "show")
 def show_issuer(site: Site, issuer: Exact) -> Answer:
-    """Show one issuer's profile, with the audiences of every door."""
-    for document in site.get("/v1/issuers")["issuers"]:
-        if document["issuer"] == issuer:
-            return as_fields(document, profile_fields(document))
-    raise IdmapError(Reason.NOT_FOUND, f"issuer {issuer!r}; the string must match exactly")
+    """Show one issuer's profile, with the audiences of every door, and its etag.
+
+    Example: idmap issuers show https://iam.example/
+    """
+    document = site.tagged("/v1/issuers", issuer=issuer)
+    return as_fields(document, profile_fields(document))
 
 
-@administers(app, "remove")
+@administers(app, "remove", edits=True)
 def remove(site: Site, issuer: Exact, *, reason: Why) -> Answer:
     """Stop trusting an issuer. Accounts stay; its tokens open nothing."""
     document = site.ask("DELETE", "/v1/issuers", query={"issuer": issuer}, reason=reason)
