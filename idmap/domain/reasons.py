@@ -43,6 +43,8 @@ class Reason(StrEnum):
     AUTHENTICATION_TOO_OLD = "authentication_too_old"
     ASSURANCE_TOO_LOW = "assurance_too_low"
     ACR_REFUSED = "acr_refused"
+    CAPABILITY_MISSING = "capability_missing"
+    USERINFO_MISMATCH = "userinfo_mismatch"
     ISSUER_UNAVAILABLE = "issuer_unavailable"
 
     # the person and the account
@@ -217,6 +219,14 @@ REASONS: Final = MappingProxyType(
         Reason.ACR_REFUSED: _T(
             "This door needs a stronger authentication, such as a second factor.",
             "Log in again with a second factor and request a fresh token.",
+        ),
+        Reason.CAPABILITY_MISSING: _T(
+            "This door needs a token with a capability that this one does not have.",
+            "Request a token with the scope that the door wants, such as 'compute.create'.",
+        ),
+        Reason.USERINFO_MISMATCH: _T(
+            "The token's issuer names one person at introspection and another at userinfo.",
+            "Report it to the identity provider; nobody is let in on such an answer.",
         ),
         Reason.ISSUER_UNAVAILABLE: _T(
             "The identity provider could not be asked.", "Try again when it answers."
