@@ -28,15 +28,13 @@ number(const struct build *b, int i, uint64_t max)
 static uint32_t
 id_number(const struct build *b, int i, enum posix_kind kind)
 {
-    const struct id_windows *windows = &b->all[kind].windows;
     uint32_t id = (uint32_t)number(b, i, UINT32_MAX);
 
     if (number_is_refused(id))
         refuse(&b->in, "number_refused", "the number belongs to the system");
-    for (uint32_t w = 0; w < windows->count; w++)
-        if (id >= windows->window[w].first && id <= windows->window[w].last)
-            return id;
-    refuse(&b->in, "number_outside_windows", "the number is outside the windows");
+    if (!id_windows_hold(&b->all[kind].windows, id))
+        refuse(&b->in, "number_outside_windows", "the number is outside the windows");
+    return id;
 }
 
 static void

@@ -233,8 +233,5 @@ nss_cursor_lock(enum posix_kind kind)
 void
 nss_cursor_unlock(enum posix_kind kind)
 {
-    struct wiped_page *page = atomic_load(&wiped);
-
-    if (page != NULL)
-        atomic_flag_clear(&page->cursor[kind]);
+    atomic_flag_clear(&atomic_load(&wiped)->cursor[kind]);
 }

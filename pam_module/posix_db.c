@@ -33,12 +33,7 @@ record_at(const struct posix_db *db, enum posix_kind kind, uint32_t reference, u
 static bool
 is_permitted(const struct id_windows *windows, uint32_t number)
 {
-    if (number_is_refused(number))
-        return false;
-    for (uint32_t i = 0; i < windows->count; i++)
-        if (number >= windows->window[i].first && number <= windows->window[i].last)
-            return true;
-    return false;
+    return !number_is_refused(number) && id_windows_hold(windows, number);
 }
 
 /* What only users have: taken from the record, and its strings counted; then, in is_sound_user,
