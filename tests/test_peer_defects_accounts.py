@@ -21,8 +21,8 @@ from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.posix import Windows, check_record, user_line
 from idmap.domain.provisioning import OpenGroup
 from tests.entrypoints.http.site import PORTAL, SETUP, Site, make_site
-from tests.fakes.registry import FakeRegistry
-from tests.fakes.registry_scenes import (
+from tests.support.registries import make_registry
+from tests.support.registry_scenes import (
     AUTHOR,
     STAFF,
     VO,
@@ -31,8 +31,8 @@ from tests.fakes.registry_scenes import (
     opening,
     person,
 )
-from tests.fakes.registry_scenes import ISSUER as SCENE_ISSUER
-from tests.fakes.registry_scenes import NOW as SCENE_NOW
+from tests.support.registry_scenes import ISSUER as SCENE_ISSUER
+from tests.support.registry_scenes import NOW as SCENE_NOW
 from tests.support.tokens import (
     ISSUER,
     mint,
@@ -176,7 +176,7 @@ def test_a_person_renamed_by_the_issuer_keeps_name_and_number(site: Site) -> Non
 @pytest.mark.parametrize("path", ["wheel", "sudo", "docker", "Wheel", "adm", "lxd"])
 def test_a_group_of_the_issuer_is_never_a_group_of_the_host(path: str) -> None:
     """himmelblau CVE-2025-49012: a group of the provider matched the local `wheel` or `sudo` by its name."""
-    registry = FakeRegistry(lambda: SCENE_NOW)
+    registry = make_registry(lambda: SCENE_NOW)
     furnish(registry)
     with registry.write(AUTHOR) as writer:
         group = writer.open_group(OpenGroup(Group(SCENE_ISSUER, path), None), group_range="groups")
@@ -243,7 +243,7 @@ def test_the_number_of_somebody_gone_is_nobodys(tmp_path: Path) -> None:
 
 def test_three_thousand_names_have_three_thousand_numbers() -> None:
     """Open Bastion, E11: uids were a hash of the name modulo the range: 86 collisions among 3 000 names."""
-    registry = FakeRegistry(lambda: SCENE_NOW)
+    registry = make_registry(lambda: SCENE_NOW)
     furnish(registry)
     with registry.write(AUTHOR) as writer:
         writer.add_range(NumberRange("many", RangePurpose.PEOPLE, 210_000, 212_999))
@@ -279,7 +279,7 @@ def test_a_login_moves_nobodys_primary_group(site: Site) -> None:
 
 def test_nothing_that_a_host_can_read_says_who_somebody_is_elsewhere() -> None:
     """feudalAdapter §2.2: the mapping lived in GECOS: every federated identifier world-readable on every node."""
-    registry = FakeRegistry(lambda: SCENE_NOW)
+    registry = make_registry(lambda: SCENE_NOW)
     furnish(registry)
     account = open_one(registry, "7a1f-secret-subject", "alice", secondary_groups=(STAFF,))
     line = user_line(account)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idmap.application.open_account import open_own_account
-from idmap.application.ports import Author, Listing
+from idmap.application.ports import Author, Listing, Registry
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import API
 from idmap.domain.errors import Refused
@@ -20,7 +20,7 @@ from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.provisioning import plan_changes
 from idmap.domain.reasons import Reason
 from idmap.entrypoints.http.documents import account_document
-from tests.fakes.registry import FakeRegistry
+from tests.support.registries import make_registry
 from tests.support.tokens import ISSUER, NOW, profile
 
 PATHS = ("hpc", "hpc/gpu", "hpc/long", "elsewhere")
@@ -41,8 +41,8 @@ RULES: dict[str, Any] = {
 }
 
 
-def _registry(*, record: bool = True) -> FakeRegistry:
-    registry = FakeRegistry(lambda: NOW)
+def _registry(*, record: bool = True) -> Registry:
+    registry = make_registry(lambda: NOW)
     with registry.write(Author("test", "set up")) as writer:
         writer.save_issuer(profile(record_groups_from_tokens=record))
         writer.add_range(NumberRange("people", RangePurpose.PEOPLE, 200000, 200999))

@@ -1,11 +1,10 @@
-"""Provisioning runs, on the registry's fake and the real one: what is kept, and above all what is not."""
+"""Provisioning runs, on a real registry: what is kept, and above all what is not."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -31,9 +30,9 @@ from tests.support.provisioning import (
 NAMES = [f"person{number:02d}" for number in range(20)]
 
 
-@pytest.fixture(params=["fake", "sqlite"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
-    with open_registry(request.param, tmp_path) as registry:
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    with open_registry() as registry:
         yield registry
 
 

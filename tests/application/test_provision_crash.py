@@ -24,8 +24,8 @@ from idmap.domain.groups import Group
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
-from tests.fakes.registry import FakeRegistry
 from tests.support.provisioning import RULES, START, Site, group, identity, open_registry
+from tests.support.registries import make_registry
 from tests.support.watched_registry import WatchedRegistry
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +132,7 @@ def test_a_killed_first_run_is_completed_by_the_next(
     tmp_path: Path, where: str, number: int
 ) -> None:
     """What was committed keeps its number; the same people get the same numbers as without the kill."""
-    with open_registry("sqlite", tmp_path) as registry:
+    with open_registry(tmp_path) as registry:
         site = Site(registry).prepare()
         run_and_kill(tmp_path, "first_night", where, number)
         kept = accounts(site)
@@ -194,7 +194,7 @@ def test_any_night_cut_anywhere_leaves_everybody_as_before_or_as_planned(
 ) -> None:
     """Whatever the people do and however small the batches are."""
     cut_short, whole = (
-        Site(FakeRegistry(), limits=GuardLimits(max_percent=100)).prepare() for _ in range(2)
+        Site(make_registry(), limits=GuardLimits(max_percent=100)).prepare() for _ in range(2)
     )
 
     def night(site: Site, said: dict[str, Any]) -> None:
@@ -225,10 +225,9 @@ def test_any_night_cut_anywhere_leaves_everybody_as_before_or_as_planned(
     assert accounts(cut_short) == accounts(whole)
 
 
-@pytest.mark.parametrize("kind", ["fake", "sqlite"])
-def test_a_range_too_small_for_a_long_plan_keeps_nothing(kind: str, tmp_path: Path) -> None:
+def test_a_range_too_small_for_a_long_plan_keeps_nothing() -> None:
     """Found out on the copy, before the first of many transactions."""
-    with open_registry(kind, tmp_path) as registry:
+    with open_registry() as registry:
         site = Site(registry, pace=Pace(SMALL, lambda: None)).prepare()
         few = dict(RULES) | {"classes": {"member": {**RULES["classes"]["member"], "range": "few"}}}
         with registry.write(Author("test", "a small range")) as writer:
@@ -241,12 +240,9 @@ def test_a_range_too_small_for_a_long_plan_keeps_nothing(kind: str, tmp_path: Pa
         assert site.everything() == before
 
 
-@pytest.mark.parametrize("kind", ["fake", "sqlite"])
-def test_others_who_change_something_between_two_batches_are_planned_for(
-    kind: str, tmp_path: Path
-) -> None:
+def test_others_who_change_something_between_two_batches_are_planned_for() -> None:
     """What is left is rehearsed anew; what was kept stays, and the report says under which plan."""
-    with open_registry(kind, tmp_path) as registry:
+    with open_registry() as registry:
         site = Site(registry).prepare()
         first_night(site)
         site.run()
@@ -275,9 +271,9 @@ def test_others_who_change_something_between_two_batches_are_planned_for(
         assert site.run().outcome is Outcome.NOTHING_TO_DO
 
 
-def test_an_approved_plan_stays_approved_when_others_make_it_begin_again(tmp_path: Path) -> None:
+def test_an_approved_plan_stays_approved_when_others_make_it_begin_again() -> None:
     """What is left of it passes; a removal that nobody approved does not."""
-    with open_registry("sqlite", tmp_path) as registry:
+    with open_registry() as registry:
         site = Site(registry).prepare()
         first_night(site)
         site.run()
@@ -298,9 +294,9 @@ def test_an_approved_plan_stays_approved_when_others_make_it_begin_again(tmp_pat
         assert sum(account.grace_until is not None for account in accounts(site)) == 60
 
 
-def test_a_plan_that_others_keep_moving_is_given_up_with_nothing_kept(tmp_path: Path) -> None:
+def test_a_plan_that_others_keep_moving_is_given_up_with_nothing_kept() -> None:
     """Three rehearsals in vain, then PLAN_STALE: tomorrow is another night."""
-    with open_registry("sqlite", tmp_path) as registry:
+    with open_registry() as registry:
         site = Site(registry).prepare()
         first_night(site)
         rehearsals = 0
@@ -320,7 +316,7 @@ def test_a_plan_that_others_keep_moving_is_given_up_with_nothing_kept(tmp_path: 
 
 
 def test_a_batch_never_cuts_a_person_and_takes_losses_last() -> None:
-    site = Site(FakeRegistry(), limits=GuardLimits(max_percent=100)).prepare()
+    site = Site(make_registry(), limits=GuardLimits(max_percent=100)).prepare()
     first_night(site)
     site.run()
     second_night(site)

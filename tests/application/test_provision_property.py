@@ -14,8 +14,8 @@ from idmap.application.provision_steps import apply_changes, make_plan, observe,
 from idmap.domain.accounts import AccountState
 from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
-from tests.fakes.registry import FakeRegistry
 from tests.support.provisioning import ISSUER, RULES, Site, identity
+from tests.support.registries import make_registry
 
 GROUPS = ("vo", "vo/a", "vo/b", "vo/c")
 NAMES = ("alice", "bob", "root", "u200001", "Ünal", "x" * 300, "slurm", "alice2")
@@ -87,7 +87,7 @@ def issued(reader: RegistryReader) -> dict[str, tuple[str, int]]:
 def test_a_run_leaves_nothing_to_do_and_never_moves_a_number(
     first_rules: dict[str, Any], history: list[dict[str, Any]]
 ) -> None:
-    site = Site(FakeRegistry(), limits=GuardLimits(max_percent=100)).prepare(first_rules)
+    site = Site(make_registry(), limits=GuardLimits(max_percent=100)).prepare(first_rules)
     before: dict[str, tuple[str, int]] = {}
     for night in history:
         site.later(days=night["days"])
@@ -120,7 +120,7 @@ def test_a_run_leaves_nothing_to_do_and_never_moves_a_number(
 def test_a_plan_applied_in_a_transaction_is_empty_in_the_same_transaction(
     document: dict[str, Any], members: dict[str, set[str]], inactive: set[str]
 ) -> None:
-    site = Site(FakeRegistry()).prepare(document)
+    site = Site(make_registry()).prepare(document)
     site.source.members, site.source.inactive = members, inactive
     with site.registry.read() as reader:
         observed = observe(reader.rules(), [site.source], silent)
@@ -135,7 +135,7 @@ def test_a_plan_applied_in_a_transaction_is_empty_in_the_same_transaction(
 @given(nights)
 def test_nobody_is_suspended_before_the_date_they_were_told(history: list[dict[str, Any]]) -> None:
     """Whatever the source says in the meantime."""
-    site = Site(FakeRegistry(), limits=GuardLimits(max_percent=100)).prepare(RULES)
+    site = Site(make_registry(), limits=GuardLimits(max_percent=100)).prepare(RULES)
     told: dict[str, Any] = {}
     for night in history:
         site.later(days=night["days"] * 7)

@@ -22,7 +22,7 @@ from idmap.domain.manifest import (
 )
 from idmap.domain.reasons import Reason
 from idmap.domain.trust import parse_issuers
-from tests.fakes.registry_scenes import AUTHOR, ISSUER, OTHER, person, profile
+from tests.support.registry_scenes import AUTHOR, ISSUER, OTHER, person, profile
 from tests.support.snapshot_site import JWK, START, SnapshotSite
 
 

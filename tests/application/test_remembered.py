@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -11,16 +10,14 @@ from idmap.adapters.sql import SqlRegistry
 from idmap.application.ports import Author, Registry, RegistryReader
 from idmap.application.remembered import Remembered
 from idmap.domain.numbers import NumberRange, RangePurpose
-from tests.fakes.registry import FakeRegistry
+from tests.support.registries import make_registry
 from tests.support.tokens import NOW
 
 
-@pytest.fixture(params=["fake", "sql"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
-    """Both must tell of every commit."""
-    if request.param == "fake":
-        return FakeRegistry(lambda: NOW)
-    return SqlRegistry.create(f"sqlite:///{tmp_path}/r.db", lambda: NOW)
+@pytest.fixture
+def registry() -> SqlRegistry:
+    """It must tell of every commit."""
+    return make_registry(lambda: NOW)
 
 
 def _add(registry: Registry, number: int) -> None:
@@ -33,18 +30,17 @@ def _count(reader: RegistryReader) -> int:
     return len(reader.ranges())
 
 
-def test_the_next_question_sees_every_commit(registry: Registry) -> None:
+def test_the_next_question_sees_every_commit(registry: SqlRegistry) -> None:
     """Also one by another object on the same database, as another process would have."""
     remembered = Remembered(registry)
     for number in range(5):
         assert remembered.get("n", _count) == number
         _add(registry, number)
     assert remembered.get("n", _count) == 5
-    if isinstance(registry, SqlRegistry):
-        other = SqlRegistry.open(str(registry._engine.url), lambda: NOW)
-        _add(other, 5)
-        other.close()
-        assert remembered.get("n", _count) == 6
+    other = SqlRegistry.open(str(registry._engine.url), lambda: NOW)
+    _add(other, 5)
+    other.close()
+    assert remembered.get("n", _count) == 6
     registry.close()
 
 

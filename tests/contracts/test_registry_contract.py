@@ -1,15 +1,12 @@
-"""The contract of the `Registry` port, kept by the fake and by the real one alike."""
+"""The contract of the `Registry` port, kept by every registry."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 import pytest
 
-from idmap.adapters.sql import SqlRegistry
 from idmap.application.ports import CredentialKind, Registry, RunRecord
 from idmap.domain.accounts import AccountEvent, AccountState
 from idmap.domain.errors import Conflict, IdmapError, InvalidInput, NotFound, SourceFailed
@@ -20,8 +17,7 @@ from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.provisioning import OpenGroup
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import EMPTY_RULES
-from tests.fakes.registry import FakeRegistry
-from tests.fakes.registry_scenes import (
+from tests.support.registry_scenes import (
     AUTHOR,
     GROUPS,
     ISSUER,
@@ -32,7 +28,6 @@ from tests.fakes.registry_scenes import (
     STAFF,
     VO,
     document,
-    furnish,
     listed,
     listing,
     open_one,
@@ -40,25 +35,6 @@ from tests.fakes.registry_scenes import (
     person,
     profile,
 )
-
-
-@pytest.fixture(params=["fake", "sqlite"])
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
-    """A registry just made."""
-    registry: Registry
-    if request.param == "fake":
-        registry = FakeRegistry(lambda: NOW)
-    else:
-        registry = SqlRegistry.create(f"sqlite:///{tmp_path}/registry.db", lambda: NOW)
-    yield registry
-    registry.close()
-
-
-@pytest.fixture
-def registry(empty: Registry) -> Registry:
-    """A registry with an issuer, two ranges and two groups."""
-    furnish(empty)
-    return empty
 
 
 def raises(reason: Reason, kind: type[IdmapError] = IdmapError) -> pytest.RaisesExc[IdmapError]:
@@ -392,23 +368,12 @@ def test_a_full_range_says_so_and_nothing_is_half_made(empty: Registry) -> None:
     assert open_one(empty, "c", "carol", number_range="more").username == "carol"
 
 
-def test_accounts_are_listed_by_id_in_pages_and_found_by_a_part_of_the_name(
-    registry: Registry,
-) -> None:
-    names = ["alice", "bob", "carol", "alan_x", "alanx"]
-    accounts = [open_one(registry, name, name) for name in names]
+def test_accounts_are_counted_by_state(registry: Registry) -> None:
+    for name in ("alice", "bob", "carol", "alan_x", "alanx"):
+        open_one(registry, name, name)
     with registry.write(AUTHOR) as writer:
         writer.move_account(2, AccountEvent.SUSPENDED_BY_PERSON)
     with registry.read() as reader:
-        assert reader.list_accounts(limit=2) == (accounts[0], reader.find_account(account_id=2))
-        assert reader.list_accounts(after=2, limit=1) == (accounts[2],)
-        assert [a.username for a in reader.list_accounts(search="AL")] == [
-            "alice",
-            "alan_x",
-            "alanx",
-        ]
-        assert [a.username for a in reader.list_accounts(search="n_")] == ["alan_x"]
-        assert [a.account_id for a in reader.list_accounts(state=AccountState.SUSPENDED)] == [2]
         counts = reader.count_accounts()
     assert (counts[AccountState.ACTIVE], counts[AccountState.SUSPENDED]) == (4, 1)
     assert counts[AccountState.TOMBSTONE] == 0

@@ -1,4 +1,4 @@
-"""Law 2 over random histories, on the fake and on the real registry: no number and no name has
+"""Law 2 over random histories, on a real registry: no number and no name has
 two owners.
 """
 
@@ -20,8 +20,8 @@ from idmap.application.ports import Registry
 from idmap.domain.accounts import TRANSITIONS, AccountEvent, AccountState
 from idmap.domain.errors import Conflict
 from idmap.domain.numbers import is_refused_number
-from tests.fakes.registry import FakeRegistry
-from tests.fakes.registry_scenes import (
+from tests.support.registries import make_registry
+from tests.support.registry_scenes import (
     AUTHOR,
     NOW,
     VO,
@@ -36,8 +36,8 @@ SUBJECTS = st.sampled_from([f"s{number}" for number in range(8)])
 NAMES = st.sampled_from([None, "alice", "bob", "carol", "vo"])
 
 
-class FakeHistory(RuleBasedStateMachine):
-    """Everything that can happen to people, against a fake."""
+class History(RuleBasedStateMachine):
+    """Everything that can happen to people."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class FakeHistory(RuleBasedStateMachine):
         """Subject → the name and number given to it."""
 
     def make(self) -> Registry:
-        return FakeRegistry(lambda: NOW)
+        return make_registry(lambda: NOW)
 
     @rule(subject=SUBJECTS, spelled=NAMES)
     def open(self, subject: str, spelled: str | None) -> None:
@@ -128,8 +128,8 @@ class FakeHistory(RuleBasedStateMachine):
         self.registry.close()
 
 
-class SqlHistory(FakeHistory):
-    """The same, and restarts, and restored backups, against SQLite."""
+class RestoredHistory(History):
+    """The same, and restarts, and restored backups."""
 
     def make(self) -> Registry:
         self.directory = Path(tempfile.mkdtemp())
@@ -173,10 +173,10 @@ class SqlHistory(FakeHistory):
         shutil.rmtree(self.directory)
 
 
-TestFakeHistories = FakeHistory.TestCase
-TestFakeHistories.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
-TestSqlHistories = SqlHistory.TestCase
-TestSqlHistories.settings = settings(
+TestHistories = History.TestCase
+TestHistories.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestRestoredHistories = RestoredHistory.TestCase
+TestRestoredHistories.settings = settings(
     max_examples=20,
     stateful_step_count=25,
     deadline=None,

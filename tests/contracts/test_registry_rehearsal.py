@@ -1,22 +1,19 @@
-"""The contract of rehearsals and of recording a listing in parts, kept by the fake and by the real one."""
+"""The contract of rehearsals and of recording a listing in parts, of every registry."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idmap.adapters.sql import SqlRegistry
 from idmap.application.ports import Listing, Registry, RegistryReader
 from idmap.domain.errors import Conflict
 from idmap.domain.groups import Group
 from idmap.domain.numbers import NumberRange, RangePurpose
-from tests.fakes.registry import FakeRegistry
-from tests.fakes.registry_scenes import (
+from tests.support.registries import make_registry
+from tests.support.registry_scenes import (
     AUTHOR,
     NOW,
     STAFF,
@@ -28,19 +25,6 @@ from tests.fakes.registry_scenes import (
     opening,
     person,
 )
-
-
-@pytest.fixture(params=["fake", "sqlite"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
-    """A registry with an issuer, two ranges and two groups."""
-    registry: Registry
-    if request.param == "fake":
-        registry = FakeRegistry(lambda: NOW)
-    else:
-        registry = SqlRegistry.create(f"sqlite:///{tmp_path}/registry.db", lambda: NOW)
-    furnish(registry)
-    yield registry
-    registry.close()
 
 
 def everything(reader: RegistryReader) -> tuple[object, ...]:
@@ -143,13 +127,10 @@ def test_the_newest_entry_counts_what_a_writer_has_done(registry: Registry) -> N
         assert reader.last_change() == last + 1
 
 
-def test_an_empty_record_has_no_newest_entry(tmp_path: Path) -> None:
-    real = SqlRegistry.create(f"sqlite:///{tmp_path}/empty.db", lambda: NOW)
-    for empty in (FakeRegistry(), real):
-        with empty.read() as reader:
-            assert reader.last_change() == 0
-            assert reader.observed_groups() == frozenset()
-    real.close()
+def test_an_empty_record_has_no_newest_entry(empty: Registry) -> None:
+    with empty.read() as reader:
+        assert reader.last_change() == 0
+        assert reader.observed_groups() == frozenset()
 
 
 def test_groups_are_seen_while_anybody_is_in_them(registry: Registry) -> None:
@@ -198,31 +179,29 @@ def facts(registry: Registry) -> list[str]:
 @settings(max_examples=40, deadline=None)
 @given(nights(), st.randoms(use_true_random=False))
 def test_a_listing_recorded_in_parts_says_the_same_as_recorded_whole(
-    tmp_path_factory: pytest.TempPathFactory, history: list[Listing], chance: object
+    history: list[Listing], chance: object
 ) -> None:
-    """On the fake and the real one; and only those whom the whole would change are changed."""
-    directory = tmp_path_factory.mktemp("parts")
-    whole, fake = FakeRegistry(lambda: NOW), FakeRegistry(lambda: NOW)
-    real = SqlRegistry.create(f"sqlite:///{directory}/registry.db", lambda: NOW)
-    for registry in (whole, fake, real):
+    """And only those whom the whole would change are changed."""
+    whole, parts = make_registry(), make_registry()
+    for registry in (whole, parts):
         furnish(registry)
     for night in history:
         with whole.write(AUTHOR) as writer:
             changed = writer.record_listing(night)
-        for registry in (fake, real):
-            with registry.rehearse(AUTHOR) as writer:
-                assert writer.record_listing(night) == changed
-            people = sorted(changed, key=lambda one: one.subject)
-            chance.shuffle(people)  # type: ignore[attr-defined]
-            for part in ([people[0]], people[1:]) if people else ([],):
-                with registry.write(AUTHOR) as writer:
-                    assert writer.record_listing(night, only=part) == frozenset(part)
-            assert facts(registry) == facts(whole)
-            with registry.rehearse(AUTHOR) as writer:
-                assert writer.record_listing(night) == frozenset()
-    with real.read() as reader:
+        with parts.rehearse(AUTHOR) as writer:
+            assert writer.record_listing(night) == changed
+        people = sorted(changed, key=lambda one: one.subject)
+        chance.shuffle(people)  # type: ignore[attr-defined]
+        for part in ([people[0]], people[1:]) if people else ([],):
+            with parts.write(AUTHOR) as writer:
+                assert writer.record_listing(night, only=part) == frozenset(part)
+        assert facts(parts) == facts(whole)
+        with parts.rehearse(AUTHOR) as writer:
+            assert writer.record_listing(night) == frozenset()
+    with parts.read() as reader:
         assert reader.verify_changes() == reader.last_change()
-    real.close()
+    whole.close()
+    parts.close()
 
 
 def test_who_is_not_named_is_not_touched(registry: Registry) -> None:

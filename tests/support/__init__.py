@@ -1,1 +1,1 @@
-"""Builders and fakes that tests share. Nothing here stands in for a real part in an end-to-end test."""
+"""Builders that tests share. Nothing here stands in for a real part in an end-to-end test."""

@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from idmap.adapters.sql import SqlRegistry
 from idmap.application.ports import Author, ListedPerson, Listing, Progress, Registry
 from idmap.application.provision import RunRequest, run_provision
 from idmap.application.provision_apply import Pace
@@ -23,7 +22,7 @@ from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuers import GroupsDialect, IssuerProfile
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.provisioning import GuardLimits
-from tests.fakes.registry import FakeRegistry
+from tests.support.registries import make_registry
 
 ISSUER = Issuer("https://iam.example.org/")
 START = int(datetime(2026, 11, 2, 2, 17, tzinfo=UTC).timestamp())
@@ -54,13 +53,9 @@ RULES: Mapping[str, Any] = {
 
 
 @contextmanager
-def open_registry(kind: str, directory: Path) -> Iterator[Registry]:
-    """`fake`, or a real one in `directory`."""
-    registry: Registry = (
-        FakeRegistry(lambda: START)
-        if kind == "fake"
-        else SqlRegistry.create(f"sqlite:///{directory}/registry.db", lambda: START)
-    )
+def open_registry(directory: Path | None = None) -> Iterator[Registry]:
+    """A registry just made, closed at the end; its file is `registry.db` in `directory`, if given."""
+    registry = make_registry(lambda: START, directory)
     try:
         yield registry
     finally:

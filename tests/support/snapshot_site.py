@@ -27,8 +27,8 @@ from idmap.entrypoints.settings import AgentSettings
 from idmap.entrypoints.sign.refusals import Limits
 from idmap.entrypoints.sign.signing import Desk
 from idmap.entrypoints.sign.state import SignerState
-from tests.fakes.registry import FakeRegistry
-from tests.fakes.registry_scenes import AUTHOR, furnish, open_one, opening, person
+from tests.support.registries import make_registry
+from tests.support.registry_scenes import AUTHOR, furnish, open_one, opening, person
 
 ROOT = Path(__file__).resolve().parents[2]
 REALM = "a-site"
@@ -62,7 +62,7 @@ class SnapshotSite:
         self.directory = directory
         self.clock = SetClock(start)
         self.node_clock = SetClock(start)
-        self.registry = FakeRegistry(self.clock)
+        self.registry = make_registry(self.clock)
         furnish(self.registry)
         self.keys_directory = directory / "keys"
         generate_keys(self.keys_directory)

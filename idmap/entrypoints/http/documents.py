@@ -12,7 +12,13 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from idmap.application.explain import Explanation
-from idmap.application.ports import ChangeEntry, NodeStatus, RangeStatus, RunRecord
+from idmap.application.ports import (
+    ChangeEntry,
+    MachineCredential,
+    NodeStatus,
+    RangeStatus,
+    RunRecord,
+)
 from idmap.application.resolve import Resolved
 from idmap.domain.accounts import Account, PosixGroup
 from idmap.domain.bans import Ban
@@ -246,6 +252,16 @@ def node_document(node: NodeStatus, revision: int, ban_counter: int) -> dict[str
         "current": node.reported is not None
         and node.revision >= revision
         and node.ban_counter >= ban_counter,
+    }
+
+
+def component_document(component: MachineCredential) -> dict[str, Any]:
+    """A component with the doors whose tokens it may present."""
+    return {
+        "name": component.name,
+        "doors": list(component.doors),
+        "created": component.created,
+        "revoked": component.revoked,
     }
 
 

@@ -15,7 +15,7 @@ from idmap.domain.errors import NodeInstallFailed, Unavailable
 from idmap.domain.identity import Issuer, identity_digest
 from idmap.domain.reasons import Reason
 from idmap.domain.trust import TrustedIssuer
-from tests.fakes.registry_scenes import ISSUER, OTHER, person, profile
+from tests.support.registry_scenes import ISSUER, OTHER, person, profile
 from tests.support.snapshot_site import JWK, START, SnapshotSite
 
 SALT = b"0123456789abcdef"

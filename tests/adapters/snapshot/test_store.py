@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from idmap.adapters.snapshot.store import YOUNG_SECONDS, DirectorySnapshotStore
-from tests.fakes.registry_scenes import AUTHOR
+from tests.support.registry_scenes import AUTHOR
 from tests.support.snapshot_site import SnapshotSite
 
 

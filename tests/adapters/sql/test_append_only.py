@@ -13,7 +13,7 @@ from idmap.adapters.sql import SqlRegistry
 from idmap.domain.accounts import AccountEvent
 from idmap.domain.errors import Conflict
 from idmap.domain.names import ROOT_EQUIVALENT_GROUPS
-from tests.fakes.registry_scenes import (
+from tests.support.registry_scenes import (
     AUTHOR,
     NOW,
     document,

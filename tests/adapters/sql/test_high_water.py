@@ -13,7 +13,7 @@ from idmap.adapters.sql.high_water import HighWaterFile, Issued, Marks
 from idmap.domain.errors import IdmapError
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.reasons import Reason
-from tests.fakes.registry_scenes import AUTHOR, NOW, furnish, open_one, person
+from tests.support.registry_scenes import AUTHOR, NOW, furnish, open_one, person
 
 PEOPLE = RangePurpose.PEOPLE
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from idmap.adapters.sql import SqlRegistry
 from idmap.adapters.sql.engine import make_engine, writing
-from tests.fakes.registry_scenes import (
+from tests.support.registry_scenes import (
     AUTHOR,
     NOW,
     VO,

@@ -14,7 +14,7 @@ import pytest
 from idmap.adapters.sql import SqlRegistry
 from idmap.domain.errors import Unavailable
 from idmap.domain.reasons import Reason
-from tests.fakes.registry_scenes import AUTHOR, NOW, VO, furnish, listed, listing
+from tests.support.registry_scenes import AUTHOR, NOW, VO, furnish, listed, listing
 
 ROOT = Path(__file__).parents[3]
 PEOPLE = 20_000
@@ -23,7 +23,7 @@ PEOPLE = 20_000
 _KILLED = """
 import os, signal, sys
 from idmap.adapters.sql import SqlRegistry
-from tests.fakes.registry_scenes import AUTHOR, NOW, STAFF, listed, listing
+from tests.support.registry_scenes import AUTHOR, NOW, STAFF, listed, listing
 registry = SqlRegistry.open(sys.argv[1])
 with registry.rehearse(AUTHOR) as writer:
     writer.record_listing(listing(*(listed(f"s{n}", STAFF) for n in range(9000)), began=NOW + 1))

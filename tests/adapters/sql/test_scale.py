@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from idmap.adapters.sql import SqlRegistry
 from idmap.domain.numbers import NumberRange, RangePurpose
-from tests.fakes.registry_scenes import (
+from tests.support.registry_scenes import (
     AUTHOR,
     NOW,
     STAFF,

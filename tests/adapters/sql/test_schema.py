@@ -151,7 +151,7 @@ def test_connections_are_durable_and_check_references(tmp_path: Path) -> None:
 
 
 def test_the_high_water_file_has_the_mode_of_the_database(tmp_path: Path) -> None:
-    from tests.fakes.registry_scenes import furnish
+    from tests.support.registry_scenes import furnish
 
     registry = SqlRegistry.create(url_of(tmp_path))
     (tmp_path / "registry.db").chmod(0o660)

@@ -14,7 +14,7 @@ import pytest
 
 from idmap.adapters.sql import SqlRegistry
 from idmap.adapters.sql.high_water import HighWaterFile
-from tests.fakes.registry_scenes import AUTHOR, NOW, furnish, open_one, person
+from tests.support.registry_scenes import AUTHOR, NOW, furnish, open_one, person
 
 PROCESSES = 4
 ACCOUNTS = 200
@@ -22,7 +22,7 @@ ACCOUNTS = 200
 _CLIENT = """
 import os, sys
 from idmap.adapters.sql import SqlRegistry
-from tests.fakes.registry_scenes import open_one
+from tests.support.registry_scenes import open_one
 url, who, count, log = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 registry = SqlRegistry.open(url)
 descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

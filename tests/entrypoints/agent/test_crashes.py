@@ -21,7 +21,7 @@ from idmap.application.install_view import bans_compiler_input
 from idmap.domain.errors import NodeInstallFailed
 from idmap.domain.reasons import Reason
 from idmap.entrypoints.agent.inspect import verify_installed
-from tests.fakes.registry_scenes import person
+from tests.support.registry_scenes import person
 from tests.support.snapshot_site import SnapshotSite, installed_users
 
 SNAPSHOT_STEPS = [step for step in Step if step not in {Step.BANS_SAVED, Step.BANS_INSTALLED}]

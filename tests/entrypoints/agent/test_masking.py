@@ -10,7 +10,7 @@ from idmap.domain.groups import Group
 from idmap.domain.names import GroupName
 from idmap.domain.provisioning import OpenGroup
 from idmap.domain.reasons import Reason
-from tests.fakes.registry_scenes import AUTHOR, ISSUER, STAFF, person
+from tests.support.registry_scenes import AUTHOR, ISSUER, STAFF, person
 from tests.support.snapshot_site import SnapshotSite, installed_groups, installed_users
 
 LOCAL = "root:x:0:0:root:/root:/bin/sh\n"

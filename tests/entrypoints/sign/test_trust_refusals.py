@@ -18,7 +18,7 @@ from idmap.domain.manifest import (
     parse_manifest,
 )
 from idmap.domain.trust import ISSUERS_CHUNK, identity_chunks
-from tests.fakes.registry_scenes import person
+from tests.support.registry_scenes import person
 from tests.support.snapshot_site import SnapshotSite
 
 SALT = bytes(range(32))

@@ -16,8 +16,8 @@ from idmap.domain.errors import Conflict, InvalidInput, Unavailable
 from idmap.domain.reasons import Reason
 from idmap.entrypoints.work.runner import last_started, new_run_id, run_scheduled
 from idmap.entrypoints.work.schedule import Schedule, parse_schedule, run_schedule
-from tests.fakes.registry import FakeRegistry
 from tests.support.provisioning import Site
+from tests.support.registries import make_registry
 
 NIGHTLY = parse_schedule("17 2 * * *", "UTC")
 DAY = 86400
@@ -231,7 +231,7 @@ def test_a_stop_ends_the_loop_without_a_run() -> None:
 
 def test_two_replicas_on_one_registry_make_one_run_a_night() -> None:
     """The second finds the first one's record, or its lease."""
-    site = Site(FakeRegistry()).prepare()
+    site = Site(make_registry()).prepare()
     site.source.members = {"demo/compute": {"alice"}}
 
     def run() -> ProvisionReport:
