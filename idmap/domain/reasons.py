@@ -43,6 +43,8 @@ class Reason(StrEnum):
     AUTHENTICATION_TOO_OLD = "authentication_too_old"
     ASSURANCE_TOO_LOW = "assurance_too_low"
     ACR_REFUSED = "acr_refused"
+    CAPABILITY_MISSING = "capability_missing"
+    USERINFO_MISMATCH = "userinfo_mismatch"
     ISSUER_UNAVAILABLE = "issuer_unavailable"
 
     # the person and the account
@@ -80,6 +82,9 @@ class Reason(StrEnum):
     PAIRWISE_SUBJECT = "pairwise_subject"
     TRANSITION_REFUSED = "transition_refused"
     VERSION_CONFLICT = "version_conflict"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    REQUEST_RUNNING = "request_running"
+    SECRET_GIVEN_ONCE = "secret_given_once"
 
     # sources and plans
     SOURCE_INCOMPLETE = "source_incomplete"
@@ -215,6 +220,14 @@ REASONS: Final = MappingProxyType(
             "This door needs a stronger authentication, such as a second factor.",
             "Log in again with a second factor and request a fresh token.",
         ),
+        Reason.CAPABILITY_MISSING: _T(
+            "This door needs a token with a capability that this one does not have.",
+            "Request a token with the scope that the door wants, such as 'compute.create'.",
+        ),
+        Reason.USERINFO_MISMATCH: _T(
+            "The token's issuer names one person at introspection and another at userinfo.",
+            "Report it to the identity provider; nobody is let in on such an answer.",
+        ),
         Reason.ISSUER_UNAVAILABLE: _T(
             "The identity provider could not be asked.", "Try again when it answers."
         ),
@@ -310,6 +323,18 @@ REASONS: Final = MappingProxyType(
         ),
         Reason.VERSION_CONFLICT: _T(
             "Somebody else changed this in the meantime.", "Read it again and repeat your change."
+        ),
+        Reason.IDEMPOTENCY_KEY_REUSED: _T(
+            "The idempotency key belongs to another request.",
+            "Send each request with a key of its own; a repetition must be the same in every byte.",
+        ),
+        Reason.REQUEST_RUNNING: _T(
+            "A request with this idempotency key is being answered just now.",
+            "Send it again, with the same key, in a few seconds.",
+        ),
+        Reason.SECRET_GIVEN_ONCE: _T(
+            "This was done already, and its secret was given once.",
+            "If the secret did not arrive, revoke the credential and make a new one.",
         ),
         Reason.SOURCE_INCOMPLETE: _T(
             "The source's listing could not be proved complete; nothing was changed.",

@@ -47,10 +47,10 @@ _numbers = count(1)
 class Cluster:
     """A running server and its directory."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: str = _PLACE) -> None:
         # Short: the path of a socket has 107 characters at most. In memory where the machine allows: fsync is
         # asked for all the same, and no test cuts the power.
-        self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir=_PLACE))
+        self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir=place))
         self.data = self.directory / "data"
         self._server: subprocess.Popen[bytes] | None = None
         self._main_process = os.getpid()
@@ -151,7 +151,12 @@ class FreshRegistry(SqlRegistry):
     """A registry whose database is dropped, and whose marks are deleted, when it is closed."""
 
     database = ""
+    url = ""
     marks_directory = Path()
+
+    def another(self) -> SqlRegistry:
+        """What another process on this host would open."""
+        return SqlRegistry.open(self.url, lambda: NOW, self.marks_directory)
 
     def close(self) -> None:
         super().close()
@@ -164,7 +169,7 @@ def make_postgresql_registry(clock: Clock = lambda: NOW) -> FreshRegistry:
     name = cluster().make_database(_template())
     marks = Path(tempfile.mkdtemp(prefix="idmap-marks-"))
     registry = FreshRegistry.open(cluster().url(name), clock, marks)
-    registry.database, registry.marks_directory = name, marks
+    registry.database, registry.url, registry.marks_directory = name, cluster().url(name), marks
     return registry
 
 

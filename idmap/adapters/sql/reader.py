@@ -16,10 +16,12 @@ from sqlalchemy import Connection, and_, func, select, union
 
 from idmap.adapters.sql import changes, people
 from idmap.adapters.sql.high_water import HighWaterFile
+from idmap.adapters.sql.pages import PageReader
 from idmap.adapters.sql.records import (
     ban_of,
     credential_of,
     identity_of,
+    kept_answer_of,
     node_of,
     posix_group_of,
     profile_of,
@@ -35,6 +37,7 @@ from idmap.adapters.sql.tables import (
     GROUPS,
     IDENTITIES,
     ISSUERS,
+    KEPT_ANSWERS,
     LEDGER_NUMBERS,
     NODES,
     OBSERVATIONS,
@@ -48,6 +51,7 @@ from idmap.adapters.sql.tables import (
 from idmap.application.ports import (
     ChangeEntry,
     CredentialKind,
+    KeptAnswer,
     MachineCredential,
     NodeStatus,
     RangeStatus,
@@ -66,7 +70,7 @@ from idmap.domain.reasons import Reason
 from idmap.domain.rules import EMPTY_RULES, RuleSet, parse_rules
 
 
-class SqlReader:
+class SqlReader(PageReader):
     """Implements `RegistryReader`."""
 
     def __init__(self, connection: Connection, outside: HighWaterFile | None = None) -> None:
@@ -160,21 +164,6 @@ class SqlReader:
         if account is None:
             raise NotFound(f"account {account_id}")
         return account
-
-    def list_accounts(
-        self,
-        *,
-        after: int = 0,
-        limit: int = 100,
-        state: AccountState | None = None,
-        search: str | None = None,
-    ) -> tuple[Account, ...]:
-        condition = ACCOUNTS.c.account_id > after
-        if state is not None:
-            condition = and_(condition, ACCOUNTS.c.state == str(state))
-        if search:
-            condition = and_(condition, ACCOUNTS.c.username.icontains(search, autoescape=True))
-        return tuple(people.accounts_where(self._db, condition, limit=limit))
 
     def count_accounts(self) -> Mapping[AccountState, int]:
         statement = select(ACCOUNTS.c.state, func.count()).group_by(ACCOUNTS.c.state)
@@ -310,6 +299,18 @@ class SqlReader:
         """Newest first."""
         statement = select(RUNS).order_by(RUNS.c.started.desc(), RUNS.c.run_id.desc()).limit(limit)
         return tuple(map(run_of, self._db.execute(statement)))
+
+    # --- answers to requests with a key
+
+    def find_answer(self, caller: str, key: str, at: int) -> KeptAnswer | None:
+        row = self._db.execute(
+            select(KEPT_ANSWERS).where(
+                KEPT_ANSWERS.c.caller == caller,
+                KEPT_ANSWERS.c.request_key == key,
+                KEPT_ANSWERS.c.expires > at,
+            )
+        ).first()
+        return None if row is None else kept_answer_of(row)
 
 
 @lru_cache(maxsize=8)
