@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
-from idmap.adapters.sql import changes, people
+from idmap.adapters.sql import changes, evidence, people
 from idmap.adapters.sql.records import (
     ban_of,
     credential_of,
@@ -56,6 +56,7 @@ from idmap.domain.errors import NotFound
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
+from idmap.domain.linking import Evidence, EvidenceState
 from idmap.domain.provisioning import PersonFacts
 from idmap.domain.rules import EMPTY_RULES, RuleSet, parse_rules
 
@@ -173,6 +174,20 @@ class SqlReader:
         if found is None:
             return Recorded(identity, active_at_source=True, groups=frozenset(), account=None)
         return found.recorded
+
+    def people_of(self, account_id: int) -> tuple[PersonFacts, ...]:
+        return people.people_of(self._db, account_id)
+
+    def shared_accounts(self) -> frozenset[int]:
+        return people.shared_accounts(self._db)
+
+    def evidence(
+        self, *, after: int = 0, limit: int = 100, state: EvidenceState | None = EvidenceState.OPEN
+    ) -> tuple[Evidence, ...]:
+        return evidence.list_evidence(self._db, after=after, limit=limit, state=state)
+
+    def find_evidence(self, evidence_id: int) -> Evidence | None:
+        return evidence.find_evidence(self._db, evidence_id)
 
     def people(self) -> Iterator[PersonFacts]:
         return people.every_person(self._db)
