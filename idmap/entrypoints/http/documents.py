@@ -170,6 +170,9 @@ def account_document(account: Account) -> dict[str, Any]:
         "uid": account.uid_number,
         "gid": account.primary_group.gid_number,
         "groups": _groups(account),
+        "leaving": [
+            {**group_document(one.group), "until": _day(one.until)} for one in account.leaving
+        ],
         "home": account.home,
         "shell": account.shell,
         "state": str(account.state),
