@@ -9,7 +9,7 @@ It does *not* look at accounts, rules or bans: that is `decide`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final, Protocol
 
 from idmap.application.introspect import is_opaque
@@ -97,6 +97,12 @@ class TokenVerifier:
                 raise TokenRefused(Reason.SIGNATURE_INVALID)
         with steps.step("claims", f"at {door}"):
             return check_claims(unverified.claims, profile, door, at)
+
+    def recall(
+        self, _token: Secret, _door: Door, _at: int, _present: Mapping[Hashable, Any]
+    ) -> VerifiedClaims | None:
+        """The claims, if this very token was verified a moment ago and `present` still says the same; never waits."""
+        return None
 
     def takes_opaque(self, door: Door) -> bool:
         """Whether an opaque token at that door has an issuer to go to without being told."""

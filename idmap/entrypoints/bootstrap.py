@@ -7,7 +7,8 @@ Everything is made here and nowhere else, so that a reader sees in one place wha
 from __future__ import annotations
 
 import secrets
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 from idmap.adapters.indigo_iam.source import open_source
 from idmap.adapters.oidc.introspection import HttpIntrospector
@@ -91,14 +92,20 @@ def serve_parts(settings: ServiceSettings, clock: Clock = system_clock) -> Serve
         )
         return (found, keys.version)
 
+    def present_state(present: Mapping[Hashable, Any]) -> Hashable | None:
+        found = present.get("state")
+        return None if found is None else (found, keys.version)
+
     return ServeParts(
         registry=registry,
+        remembered=remembered,
         verifier=VerifiedTokens(
             find_issuer,
             keys,
             JoseSignatures(),
             OpaqueTokens(issuers, introspector(settings)),
             state=state,
+            present_state=present_state,
         ),
         keys=keys,
         store=DirectorySnapshotStore(settings.snapshot.directory),

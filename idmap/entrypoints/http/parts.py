@@ -19,6 +19,8 @@ class ServeParts:
     """Everything a route may use."""
 
     registry: Registry
+    remembered: Remembered
+    """What the registry said; the verifier's memory stands on the same one."""
     verifier: TokenVerifier
     store: SnapshotStore
     clock: Clock
@@ -39,7 +41,6 @@ class Running:
     parts: ServeParts
     metrics: ServeMetrics
     hub: EventHub
-    remembered: Remembered
     seen_decisions: set[str] = field(default_factory=set)
 
 
