@@ -35,12 +35,14 @@ from idmap.entrypoints.settings import ServiceSettings, read_secret_file
 
 def open_registry(settings: ServiceSettings) -> Registry:
     """The realm's registry. Raises Unavailable or IdmapError(SCHEMA_MISMATCH)."""
-    return SqlRegistry.open(settings.registry.url)
+    place = settings.registry
+    return SqlRegistry.open(place.url, system_clock, place.marks_directory)
 
 
 def create_registry(settings: ServiceSettings) -> Registry:
     """A new registry. Raises InvalidInput when there is one already."""
-    return SqlRegistry.create(settings.registry.url)
+    place = settings.registry
+    return SqlRegistry.create(place.url, system_clock, place.marks_directory)
 
 
 def sources(settings: ServiceSettings, clock: Clock = system_clock) -> tuple[Source, ...]:

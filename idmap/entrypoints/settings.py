@@ -52,6 +52,9 @@ class RegistrySettings(_Section):
     """Where the registry lives."""
 
     url: str = "sqlite:////var/lib/idmap-server/registry.db"
+    """SQLite's file, or `postgresql+psycopg://ROLE@HOST/DATABASE?sslmode=verify-full`; no password in it."""
+    marks_directory: Path = Path("/var/lib/idmap-server")
+    """On PostgreSQL, where this host keeps how far numbers have come; on SQLite that lies beside the database."""
 
 
 class ServeSettings(_Section):

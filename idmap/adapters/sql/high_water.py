@@ -1,5 +1,5 @@
 """How far numbers and counters have come, kept beside the database in
-`<database>.high-water.json`.
+`<database>.high-water.json`; for PostgreSQL, by every host that writes, in a directory of its own.
 
 A database restored from yesterday's backup does not know what was issued since; this file does.
 It is written, and on the disk, *before* a commit is acknowledged, so it may be ahead of the
@@ -71,7 +71,10 @@ class Marks:
 
 
 class HighWaterFile:
-    """The file of one database. Only whoever holds the write transaction may write it."""
+    """The file of one database. Only whoever holds the write transaction may write it.
+
+    Its mode is the database's, where that is a file, and else what the umask leaves of 0660.
+    """
 
     def __init__(self, database: Path) -> None:
         self._database = database
@@ -99,7 +102,8 @@ class HighWaterFile:
         new.unlink(missing_ok=True)
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, self._database.stat().st_mode & 0o777)
+            if self._database.exists():
+                os.fchmod(descriptor, self._database.stat().st_mode & 0o777)
             file.write(data)
             file.flush()
             os.fsync(descriptor)
