@@ -15,6 +15,16 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Protocol
 
+from idmap.application.questions import (
+    AccountQuestion,
+    BanQuestion,
+    ChangeQuestion,
+    EvidenceQuestion,
+    GroupQuestion,
+    IdentityQuestion,
+    Page,
+    RulesVersion,
+)
 from idmap.domain.accounts import Account, AccountEvent, AccountState, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
@@ -125,6 +135,22 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """The answer to a request that carried an `Idempotency-Key`, to be repeated until it expires."""
+
+    caller: str
+    key: str
+    fingerprint: bytes
+    """SHA-256 of the request: another request may not use the key."""
+    at: int
+    expires: int
+    status: int
+    headers: Mapping[str, str]
+    body: str | None
+    """None where the answer held a secret: that is never stored (law 9)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """A complete, proved listing of the watched groups of one issuer (law 6)."""
 
@@ -174,17 +200,6 @@ class RegistryReader(Protocol):
         username: str | None = None,
         uid_number: int | None = None,
     ) -> Account | None: ...
-    def list_accounts(
-        self,
-        *,
-        after: int = 0,
-        limit: int = 100,
-        state: AccountState | None = None,
-        search: str | None = None,
-    ) -> tuple[Account, ...]:
-        """In order of account id, after the given one; `search` is a part of the username."""
-        ...
-
     def count_accounts(self) -> Mapping[AccountState, int]: ...
     def every_account(self) -> Iterator[Account]:
         """All of them, by account id, in bounded memory."""
@@ -209,11 +224,9 @@ class RegistryReader(Protocol):
         """The accounts that have several identities."""
         ...
 
-    def evidence(
-        self, *, after: int = 0, limit: int = 100, state: EvidenceState | None = EvidenceState.OPEN
-    ) -> tuple[Evidence, ...]:
-        """In order of id, after the given one. Open evidence that its source withdrew is left out; None gives all."""
-        ...
+    def page_of_evidence(
+        self, asked: EvidenceQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[Evidence]: ...
 
     def find_evidence(self, evidence_id: int) -> Evidence | None: ...
 
@@ -260,6 +273,70 @@ class RegistryReader(Protocol):
     def runs(self, *, limit: int = 20) -> tuple[RunRecord, ...]: ...
     def salt(self) -> bytes:
         """The realm's salt for identity digests; made at initialisation."""
+        ...
+
+    # --- for administrators: one of each, and lists by pages
+
+    def find_group(self, name: str) -> tuple[Group, PosixGroup] | None:
+        """By name, or by gid number: no name is all digits."""
+        ...
+
+    def find_ban(self, ban_id: int) -> Ban | None:
+        """Until it is lifted."""
+        ...
+
+    def find_node(self, name: str) -> NodeStatus | None:
+        """While it is enrolled."""
+        ...
+
+    def find_machine(self, kind: CredentialKind, name: str) -> MachineCredential | None:
+        """The one in force."""
+        ...
+
+    def page_of_accounts(
+        self, asked: AccountQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[Account]:
+        """Here and below, `after` is the `next` of the page before; InvalidInput(REQUEST_INVALID) for another."""
+        ...
+
+    def page_of_identities(
+        self, asked: IdentityQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[Recorded]: ...
+    def page_of_groups(
+        self, asked: GroupQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[tuple[Group, PosixGroup]]: ...
+    def page_of_bans(
+        self, asked: BanQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[Ban]: ...
+    def page_of_nodes(
+        self, *, node_class: str | None = None, after: str | None = None, limit: int = 100
+    ) -> Page[NodeStatus]:
+        """Enrolled ones, by name."""
+        ...
+
+    def page_of_machines(
+        self, kind: CredentialKind, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[MachineCredential]:
+        """Revoked ones too, in the order they were made."""
+        ...
+
+    def page_of_changes(
+        self, asked: ChangeQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[ChangeEntry]: ...
+    def page_of_runs(self, *, after: str | None = None, limit: int = 20) -> Page[RunRecord]:
+        """Newest first."""
+        ...
+
+    def page_of_rules(
+        self, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[RulesVersion]:
+        """Newest first."""
+        ...
+
+    # --- answers to requests with a key
+
+    def find_answer(self, caller: str, key: str, at: int) -> KeptAnswer | None:
+        """None too when it expired."""
         ...
 
 
@@ -368,6 +445,16 @@ class RegistryWriter(RegistryReader, Protocol):
         ...
 
     def save_run(self, run: RunRecord) -> None: ...
+
+    # --- answers to requests with a key: no change of ours, so not on the record
+
+    def keep_answer(self, answer: KeptAnswer, *, at_most: int) -> None:
+        """Keeps it, the newest `at_most` of its caller, and forgets what expired."""
+        ...
+
+    def forget_answers(self, at: int) -> int:
+        """Removes those expired by then; gives how many."""
+        ...
 
 
 class Registry(Protocol):

@@ -234,7 +234,8 @@ def _optional_text(claims: Mapping[str, Any], name: str) -> str | None:
 
 def _lenient_text(claims: Mapping[str, Any], name: str) -> str | None:
     value = claims.get(name)
-    return value if isinstance(value, str) and len(value) <= 255 else None
+    fits = isinstance(value, str) and len(value) <= 255 and value.isprintable()
+    return value if fits else None
 
 
 def _refused(reason: Reason, detail: str) -> TokenRefused:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from idmap.domain.accounts import Account, AccountState
+from idmap.domain.bans import Ban
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.decision import Recorded
 from idmap.domain.errors import Conflict, Refused
@@ -106,10 +107,11 @@ def check_link(
     account: Account,
     own: Sequence[Recorded],
     identity: Recorded,
+    account_bans: Sequence[Ban],
     trusted: Collection[Issuer],
     at: int,
 ) -> None:
-    """Whether `identity` may become one of `account`'s, which has the identities `own`.
+    """Whether `identity` may become one of `account`'s, which has the identities `own` and the bans `account_bans`.
 
     Raises Conflict: ACCOUNT_CLOSED, IDENTITY_LINKED_ELSEWHERE, IDENTITY_NOT_LINKABLE, ROBOT_AND_PERSON; and
     Refused(BANNED) when a ban reaches the account or the identity: a link would widen it or hide it.
@@ -123,7 +125,7 @@ def check_link(
         )
     if identity.identity.issuer not in trusted:
         raise Conflict(Reason.IDENTITY_NOT_LINKABLE, f"issuer {identity.identity.issuer!r}")
-    _require_no_ban((*own, identity), at)
+    _require_no_ban((*account_bans, *identity.bans), at)
     if own and all(one.robot for one in own) is not identity.robot:
         raise Conflict(Reason.ROBOT_AND_PERSON, f"{identity.identity} and {account.username}")
 
@@ -134,14 +136,13 @@ def check_unlink(account: Account, own: Sequence[Recorded], at: int) -> None:
     Raises Refused(BANNED): the one unlinked would escape the ban, or the account would; and Conflict(LAST_IDENTITY)
     when nobody could use an account that is meant to be used.
     """
-    _require_no_ban(own, at)
+    _require_no_ban([ban for recorded in own for ban in recorded.bans], at)
     at_rest = account.state in {AccountState.SUSPENDED, AccountState.TOMBSTONE}
     if len(own) == 1 and not at_rest:
         raise Conflict(Reason.LAST_IDENTITY, f"account {account.username} is {account.state}")
 
 
-def _require_no_ban(people: Sequence[Recorded], at: int) -> None:
-    for recorded in people:
-        for ban in recorded.bans:
-            if ban.holds(at):
-                raise Refused(Reason.BANNED, f"ban {ban.ban_id} reaches {recorded.identity}")
+def _require_no_ban(bans: Sequence[Ban], at: int) -> None:
+    for ban in bans:
+        if ban.holds(at):
+            raise Refused(Reason.BANNED, f"ban {ban.ban_id} of {ban.identity or 'the account'}")

@@ -89,6 +89,9 @@ class Reason(StrEnum):
     PAIRWISE_SUBJECT = "pairwise_subject"
     TRANSITION_REFUSED = "transition_refused"
     VERSION_CONFLICT = "version_conflict"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    REQUEST_RUNNING = "request_running"
+    SECRET_GIVEN_ONCE = "secret_given_once"
 
     # sources and plans
     SOURCE_INCOMPLETE = "source_incomplete"
@@ -344,6 +347,18 @@ REASONS: Final = MappingProxyType(
         ),
         Reason.VERSION_CONFLICT: _T(
             "Somebody else changed this in the meantime.", "Read it again and repeat your change."
+        ),
+        Reason.IDEMPOTENCY_KEY_REUSED: _T(
+            "The idempotency key belongs to another request.",
+            "Send each request with a key of its own; a repetition must be the same in every byte.",
+        ),
+        Reason.REQUEST_RUNNING: _T(
+            "A request with this idempotency key is being answered just now.",
+            "Send it again, with the same key, in a few seconds.",
+        ),
+        Reason.SECRET_GIVEN_ONCE: _T(
+            "This was done already, and its secret was given once.",
+            "If the secret did not arrive, revoke the credential and make a new one.",
         ),
         Reason.SOURCE_INCOMPLETE: _T(
             "The source's listing could not be proved complete; nothing was changed.",

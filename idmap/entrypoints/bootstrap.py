@@ -114,6 +114,7 @@ def serve_parts(settings: ServiceSettings, clock: Clock = system_clock) -> Serve
         clock=clock,
         make_secret=make_secret,
         realm=settings.realm,
+        keep_answers_seconds=settings.serve.keep_answers_hours * 3600,
     )
 
 

@@ -68,6 +68,8 @@ class ServeSettings(_Section):
     """A reverse proxy terminates TLS and is the only one who can reach this port."""
     start_children: bool = True
     """Start `work` and `sign` as child processes; the systemd units set this to false."""
+    keep_answers_hours: int = Field(default=24, ge=1, le=168)
+    """How long the answer to a request with an `Idempotency-Key` is kept and repeated."""
 
     @model_validator(mode="after")
     def _tls_or_loopback(self) -> Self:

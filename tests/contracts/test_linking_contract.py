@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from idmap.application.ports import ListedPerson, Registry
+from idmap.application.questions import EvidenceQuestion
 from idmap.domain.accounts import Account, AccountEvent
 from idmap.domain.errors import Conflict, IdmapError, NotFound
 from idmap.domain.identity import Identity, Issuer, Subject
@@ -29,6 +30,7 @@ from tests.support.registry_scenes import (
 )
 
 ADMIN = LinkProof.ADMINISTRATOR
+EVERY_OPEN = EvidenceQuestion()
 
 
 @pytest.fixture
@@ -275,7 +277,10 @@ def say(registry: Registry, *people: ListedPerson, began: int = NOW) -> frozense
 
 def open_claims(registry: Registry) -> list[tuple[str, LinkedId, bool]]:
     with registry.read() as reader:
-        return [(one.identity.subject, one.claims, one.contradicted) for one in reader.evidence()]
+        return [
+            (one.identity.subject, one.claims, one.contradicted)
+            for one in reader.page_of_evidence(EVERY_OPEN).items
+        ]
 
 
 def test_what_an_issuer_says_is_recorded_and_links_nobody(registry: Registry) -> None:
@@ -284,7 +289,9 @@ def test_what_an_issuer_says_is_recorded_and_links_nobody(registry: Registry) ->
     assert open_claims(registry) == [("home", WORK, False), ("home", SAML, False)]
     with registry.read() as reader:
         assert reader.recorded(elsewhere("work")).account is None
-        assert [one.username for one in reader.evidence()] == [account.username] * 2
+        assert [one.username for one in reader.page_of_evidence(EVERY_OPEN).items] == [
+            account.username
+        ] * 2
     assert newest_change(registry)[0] == "record_listing"
     assert not say(registry, listed("home", VO, linked_ids=(SAML, WORK)), began=NOW + 1)
 
@@ -296,8 +303,10 @@ def test_evidence_that_the_source_withdraws_leaves_the_open_list(registry: Regis
     say(registry, began=NOW + 2)
     assert open_claims(registry) == []
     with registry.read() as reader:
-        assert {one.withdrawn for one in reader.evidence(state=None)} == {True}
-        first = reader.evidence(state=None)[0].evidence_id
+        assert {
+            one.withdrawn for one in reader.page_of_evidence(EvidenceQuestion(state=None)).items
+        } == {True}
+        first = reader.page_of_evidence(EvidenceQuestion(state=None)).items[0].evidence_id
     with registry.write(AUTHOR) as writer, refuses(Reason.EVIDENCE_SETTLED):
         writer.settle_evidence(first, EvidenceState.APPROVED)
     say(registry, listed("home", VO, linked_ids=(WORK,)), began=NOW + 3)
@@ -318,8 +327,14 @@ def test_one_linked_id_claimed_twice_is_marked_until_one_claim_is_refused(
     say(registry, listed("home", VO, linked_ids=(WORK,)), listed("thief", VO, linked_ids=(WORK,)))
     assert [contradicted for _, _, contradicted in open_claims(registry)] == [True, True]
     with registry.read() as reader:
-        rivals = [(one.identity.subject, one.rivals) for one in reader.evidence()]
-        wrong = next(one for one in reader.evidence() if one.identity.subject == "thief")
+        rivals = [
+            (one.identity.subject, one.rivals) for one in reader.page_of_evidence(EVERY_OPEN).items
+        ]
+        wrong = next(
+            one
+            for one in reader.page_of_evidence(EVERY_OPEN).items
+            if one.identity.subject == "thief"
+        )
     assert rivals == [("home", (person("thief"),)), ("thief", (person("home"),))]
     with registry.write(AUTHOR) as writer:
         writer.settle_evidence(wrong.evidence_id, EvidenceState.REFUSED)
@@ -345,7 +360,9 @@ def test_an_id_that_has_another_account_contradicts_the_claim(registry: Registry
     link(registry, owner, elsewhere("work"))
     say(registry, listed("home", VO, linked_ids=(WORK,)))
     with registry.read() as reader:
-        assert [one.rivals for one in reader.evidence()] == [(elsewhere("work"),)]
+        assert [one.rivals for one in reader.page_of_evidence(EVERY_OPEN).items] == [
+            (elsewhere("work"),)
+        ]
 
 
 def test_identities_of_one_account_do_not_contradict_each_other(registry: Registry) -> None:
@@ -377,8 +394,8 @@ def test_evidence_is_paged_and_settled_once(registry: Registry) -> None:
     ids = tuple(LinkedId(LinkedIdKind.OIDC, OTHER, f"w{number}") for number in range(5))
     say(registry, listed("home", VO, linked_ids=ids))
     with registry.read() as reader:
-        first = reader.evidence(limit=2)
-        rest = reader.evidence(after=first[-1].evidence_id)
+        first = reader.page_of_evidence(EVERY_OPEN, limit=2).items
+        rest = reader.page_of_evidence(EVERY_OPEN, after=first[-1].evidence_id).items
         assert [one.claims for one in (*first, *rest)] == list(ids)
         assert reader.find_evidence(first[0].evidence_id) == first[0]
         assert reader.find_evidence(10_000) is None
@@ -389,8 +406,10 @@ def test_evidence_is_paged_and_settled_once(registry: Registry) -> None:
         with pytest.raises(NotFound):
             writer.settle_evidence(10_000, EvidenceState.REFUSED)
     with registry.read() as reader:
-        assert len(reader.evidence()) == 4
-        assert len(reader.evidence(state=EvidenceState.APPROVED)) == 1
+        assert len(reader.page_of_evidence(EVERY_OPEN).items) == 4
+        assert (
+            len(reader.page_of_evidence(EvidenceQuestion(state=EvidenceState.APPROVED)).items) == 1
+        )
 
 
 def test_a_rehearsed_listing_changes_the_same_people_when_it_is_kept(registry: Registry) -> None:
@@ -403,3 +422,27 @@ def test_a_rehearsed_listing_changes_the_same_people_when_it_is_kept(registry: R
     with registry.write(AUTHOR) as writer:
         assert writer.record_listing(listing(*people, began=NOW + 1), only=rehearsed) == rehearsed
         assert writer.record_listing(listing(*people, began=NOW + 1)) == frozenset()
+
+
+def test_what_could_be_linked_is_told_from_what_could_not(registry: Registry) -> None:
+    """Of a large community most linked ids are of home organisations that no door here takes."""
+    account = open_one(registry, "home")
+    unknown = LinkedId(LinkedIdKind.OIDC, "https://home.example/", "x")
+    say(registry, listed("home", VO, linked_ids=(SAML, WORK, unknown)))
+    linkable = EvidenceQuestion(linkable=True)
+    with registry.read() as reader:
+        assert [one.claims for one in reader.page_of_evidence(linkable).items] == [WORK]
+    link(registry, account, elsewhere("work"))
+    with registry.read() as reader:
+        assert reader.page_of_evidence(linkable).items == ()
+        assert len(reader.page_of_evidence(EVERY_OPEN).items) == 3
+
+
+def test_no_link_is_made_to_a_banned_account_that_has_no_identity_left(registry: Registry) -> None:
+    account = open_one(registry, "home")
+    with registry.write(AUTHOR) as writer:
+        writer.move_account(account.account_id, AccountEvent.SUSPENDED_BY_PERSON)
+        writer.unlink_identity(account.account_id, person("home"))
+    ban(registry, account=account)
+    with refuses(Reason.BANNED):
+        link(registry, account, elsewhere("work"))

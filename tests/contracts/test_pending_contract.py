@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from idmap.application.ports import Registry
+from idmap.application.questions import AccountQuestion
 from idmap.domain.accounts import AccountEvent, AccountState, LeavingGroup
 from idmap.domain.decision import decide
 from idmap.domain.doors import API
@@ -25,7 +26,9 @@ def test_a_pending_account_has_its_number_and_name_and_no_node_hears_of_it(
     account = open_one(registry, "new", "jo", pending=True)
     assert account.state is AccountState.PENDING
     with registry.read() as reader:
-        assert reader.list_accounts(state=AccountState.PENDING) == (account,)
+        assert reader.page_of_accounts(AccountQuestion(state=AccountState.PENDING)).items == (
+            account,
+        )
         assert reader.count_accounts()[AccountState.PENDING] == 1
         assert list(reader.every_linked_identity()) == []
         chunks = posix_chunks(reader.every_account(), reader.posix_groups().values())

@@ -151,7 +151,12 @@ class FreshRegistry(SqlRegistry):
     """A registry whose database is dropped, and whose marks are deleted, when it is closed."""
 
     database = ""
+    url = ""
     marks_directory = Path()
+
+    def another(self) -> SqlRegistry:
+        """What another process on this host would open."""
+        return SqlRegistry.open(self.url, lambda: NOW, self.marks_directory)
 
     def close(self) -> None:
         super().close()
@@ -164,7 +169,7 @@ def make_postgresql_registry(clock: Clock = lambda: NOW) -> FreshRegistry:
     name = cluster().make_database(_template())
     marks = Path(tempfile.mkdtemp(prefix="idmap-marks-"))
     registry = FreshRegistry.open(cluster().url(name), clock, marks)
-    registry.database, registry.marks_directory = name, marks
+    registry.database, registry.url, registry.marks_directory = name, cluster().url(name), marks
     return registry
 
 

@@ -40,6 +40,11 @@ def canonical(value: Any) -> str:
     return _dump(value)
 
 
+def concerned(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Whom a body speaks of, for the columns that entries are found by."""
+    return {name: body.get(name) for name in ("account_id", "issuer", "subject")}
+
+
 class ChangeLog:
     """Appends to the record within one write transaction; rows go to the database with `flush`."""
 
@@ -77,7 +82,9 @@ class ChangeLog:
                 "chain": self._chain,
             }
         )
-        self._bodies.append({"sequence": self._sequence, "salt": salt, "body": text})
+        self._bodies.append(
+            {"sequence": self._sequence, "salt": salt, "body": text} | concerned(body)
+        )
 
     @property
     def last(self) -> int:
@@ -99,18 +106,20 @@ class ChangeLog:
 
 def list_changes(connection: Connection, after: int, limit: int) -> tuple[ChangeEntry, ...]:
     """Entries after a sequence number, in order."""
-    return tuple(
-        ChangeEntry(
-            sequence=row.sequence,
-            at=row.at,
-            author=row.author,
-            reason=row.reason,
-            plan=row.plan,
-            action=row.action,
-            body=None if row.body is None else json.loads(row.body),
-            commitment=row.commitment.hex(),
-        )
-        for row in _rows(connection, after, limit)
+    return tuple(map(entry_of, _rows(connection, after, limit)))
+
+
+def entry_of(row: Row[*tuple[Any, ...]]) -> ChangeEntry:
+    """An entry from a row of `changes` joined with its body."""
+    return ChangeEntry(
+        sequence=row.sequence,
+        at=row.at,
+        author=row.author,
+        reason=row.reason,
+        plan=row.plan,
+        action=row.action,
+        body=None if row.body is None else json.loads(row.body),
+        commitment=row.commitment.hex(),
     )
 
 
@@ -132,6 +141,9 @@ def verify_changes(connection: Connection) -> int:
             )
             if hashlib.sha256(row.salt + entry).digest() != row.commitment:
                 raise _broken(sequence, "it is not what was committed")
+            found = {name: getattr(row, name) for name in ("account_id", "issuer", "subject")}
+            if found != concerned(json.loads(row.body)):
+                raise _broken(sequence, "it would be found under another name")
         chain = hashlib.sha256(chain + row.commitment).digest()
         if chain != row.chain:
             raise _broken(sequence, "the chain does not hold")
@@ -153,7 +165,13 @@ def _entry(
 
 def _rows(connection: Connection, after: int, limit: int) -> list[Row[*tuple[Any, ...]]]:
     statement = (
-        select(CHANGES, CHANGE_BODIES.c.salt, CHANGE_BODIES.c.body)
+        select(
+            CHANGES,
+            *(
+                CHANGE_BODIES.c[name]
+                for name in ("salt", "body", "account_id", "issuer", "subject")
+            ),
+        )
         .join_from(CHANGES, CHANGE_BODIES, isouter=True)
         .where(CHANGES.c.sequence > after)
         .order_by(CHANGES.c.sequence)

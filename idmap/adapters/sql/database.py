@@ -11,11 +11,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from idmap.domain.errors import Conflict, Unavailable
+from idmap.domain.errors import Conflict, InvalidInput, Unavailable
 from idmap.domain.reasons import Reason
 
 BUSY_SECONDS: Final = 30
@@ -75,12 +76,27 @@ def translated() -> Iterator[None]:
         raise Unavailable(Reason.SERVICE_UNAVAILABLE, "the database: no connection free") from error
 
 
+def refuse_impossible_values(engine: Engine) -> None:
+    """From now on what no database can hold, a number beyond 64 bits or text that is no text, is the asker's mistake:
+    InvalidInput(REQUEST_INVALID), without the value.
+    """
+    event.listen(engine, "handle_error", _refuse_impossible_value)
+
+
+def _refuse_impossible_value(context: ExceptionContext) -> None:
+    original = context.original_exception
+    if isinstance(original, OverflowError | UnicodeEncodeError) or isinstance(
+        context.sqlalchemy_exception, DataError
+    ):
+        raise InvalidInput(
+            Reason.REQUEST_INVALID, f"a value cannot be stored: {type(original).__name__}"
+        ) from original
+
+
 def _said(error: DBAPIError) -> str:
     """The database's own words, without the values that PostgreSQL puts into its details."""
     original: Any = error.orig
     diagnostics = getattr(original, "diag", None)
     if diagnostics is None or diagnostics.sqlstate is None:
         return str(original)
-    if diagnostics.sqlstate.startswith("22"):  # data exceptions quote the data
-        return f"{type(original).__name__} ({diagnostics.sqlstate})"
     return f"{diagnostics.message_primary} ({diagnostics.sqlstate})"

@@ -8,49 +8,57 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, Select, and_, exists, select
 
 from idmap.adapters.sql.records import Record, identity_of
-from idmap.adapters.sql.tables import ACCOUNTS, IDENTITIES, LINK_EVIDENCE
+from idmap.adapters.sql.tables import ACCOUNTS, IDENTITIES, ISSUERS, LINK_EVIDENCE
+from idmap.application.questions import EvidenceQuestion
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.linking import Evidence, EvidenceState, LinkedId, LinkedIdKind
 
-_EVIDENCE: Final = (
-    select(
-        LINK_EVIDENCE,
-        IDENTITIES.c.issuer.label("person_issuer"),
-        IDENTITIES.c.subject.label("person_subject"),
-        IDENTITIES.c.account_id,
-        ACCOUNTS.c.username,
-    )
-    .select_from(LINK_EVIDENCE.join(IDENTITIES).join(ACCOUNTS, isouter=True))
-    .order_by(LINK_EVIDENCE.c.evidence_id)
-)
+_EVIDENCE: Final = select(
+    LINK_EVIDENCE,
+    IDENTITIES.c.issuer.label("person_issuer"),
+    IDENTITIES.c.subject.label("person_subject"),
+    IDENTITIES.c.account_id,
+    ACCOUNTS.c.username,
+).select_from(LINK_EVIDENCE.join(IDENTITIES).join(ACCOUNTS, isouter=True))
 _STANDS: Final = and_(
     LINK_EVIDENCE.c.state != str(EvidenceState.REFUSED), LINK_EVIDENCE.c.withdrawn_at.is_(None)
 )
+_ITSELF: Final = IDENTITIES.alias("itself")
+_LINKABLE: Final = and_(
+    LINK_EVIDENCE.c.kind == str(LinkedIdKind.OIDC),
+    LINK_EVIDENCE.c.issuer.in_(select(ISSUERS.c.issuer)),
+    ~exists().where(
+        _ITSELF.c.issuer == LINK_EVIDENCE.c.issuer,
+        _ITSELF.c.subject == LINK_EVIDENCE.c.subject,
+        _ITSELF.c.account_id == IDENTITIES.c.account_id,
+    ),
+)
 
 
-def list_evidence(
-    connection: Connection, *, after: int, limit: int, state: EvidenceState | None
-) -> tuple[Evidence, ...]:
-    """A page, in order of id."""
-    statement = _EVIDENCE.where(LINK_EVIDENCE.c.evidence_id > after).limit(limit)
-    if state is not None:
-        statement = statement.where(LINK_EVIDENCE.c.state == str(state))
-    if state is EvidenceState.OPEN:
+def evidence_asked_for(asked: EvidenceQuestion) -> Select[*tuple[Any, ...]]:
+    """The rows of a question, in no order."""
+    statement = _EVIDENCE
+    if asked.state is not None:
+        statement = statement.where(LINK_EVIDENCE.c.state == str(asked.state))
+    if asked.state is EvidenceState.OPEN:
         statement = statement.where(LINK_EVIDENCE.c.withdrawn_at.is_(None))
-    return tuple(_evidence_of(connection, row) for row in connection.execute(statement).all())
+    if asked.linkable:
+        statement = statement.where(_LINKABLE)
+    return statement
 
 
 def find_evidence(connection: Connection, evidence_id: int) -> Evidence | None:
     """One piece, whatever its state."""
     wanted = _EVIDENCE.where(LINK_EVIDENCE.c.evidence_id == evidence_id)
     row = connection.execute(wanted).first()
-    return None if row is None else _evidence_of(connection, row)
+    return None if row is None else evidence_of(connection, row)
 
 
-def _evidence_of(connection: Connection, row: Record) -> Evidence:
+def evidence_of(connection: Connection, row: Record) -> Evidence:
+    """A row of `evidence_asked_for`, with its rivals."""
     return Evidence(
         evidence_id=row.evidence_id,
         source=row.source,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import update
 
+from idmap.adapters.sql import people
 from idmap.adapters.sql.observation_writer import ObservationWriter
 from idmap.adapters.sql.tables import IDENTITIES, LINK_EVIDENCE
 from idmap.domain.errors import Conflict, NotFound
@@ -23,7 +24,8 @@ class LinkWriter(ObservationWriter):
         own = [facts.recorded for facts in self.people_of(account_id)]
         recorded = self.recorded(identity)
         trusted = {profile.issuer for profile in self.issuers()}
-        check_link(account, own, recorded, trusted, self._at)
+        reaching = people.BanBook.of_account_alone(self._db, account_id)
+        check_link(account, own, recorded, reaching, trusted, self._at)
         if recorded.account is not None:
             return False
         person = self._get_or_add_identity(identity, None, self._at)

@@ -148,6 +148,12 @@ class BanBook:
         wanted = {"person": identity_id, "account": account_id}
         return cls(connection.execute(_BANS_OF_ONE, wanted))
 
+    @classmethod
+    def of_account_alone(cls, connection: Connection, account_id: int) -> tuple[Ban, ...]:
+        """Those that reach an account, whether or not it has an identity."""
+        rows = connection.execute(_BANS_OF_ONE, {"person": None, "account": account_id})
+        return tuple(cls(rows).of_account.get(account_id, ()))
+
     def reaching(self, identity_id: int, account_id: int | None) -> tuple[Ban, ...]:
         """Bans of the identity, of its account and of the account's other identities, by ban id."""
         found = {ban.ban_id: ban for ban in self.of_identity.get(identity_id, ())}
@@ -257,9 +263,16 @@ def people_of(connection: Connection, account_id: int) -> tuple[PersonFacts, ...
     """The facts of every identity of an account, by order of first sight."""
     theirs = select(IDENTITIES).where(IDENTITIES.c.account_id == account_id)
     rows = connection.execute(theirs.order_by(IDENTITIES.c.identity_id)).all()
-    books = GroupBook(connection), BanBook.of_all(connection)
+    groups = GroupBook(connection)
     # One by one: their keys may lie far apart, and a batch is a run of keys.
-    return tuple(next(_facts_of(connection, [row], *books)) for row in rows)
+    return tuple(
+        next(
+            _facts_of(
+                connection, [row], groups, BanBook.of_one(connection, row.identity_id, account_id)
+            )
+        )
+        for row in rows
+    )
 
 
 def shared_accounts(connection: Connection) -> frozenset[int]:
@@ -271,6 +284,39 @@ def shared_accounts(connection: Connection) -> frozenset[int]:
         .having(func.count() > 1)
     )
     return frozenset(connection.scalars(several))
+
+
+def recorded_of(connection: Connection, rows: Sequence[Record]) -> tuple[Recorded, ...]:
+    """What is known of these rows of `identities`, in their order: a fixed number of queries for a page."""
+    ids = [row.identity_id for row in rows]
+    linked = {row.account_id for row in rows} - {None}
+    observed = _observed(
+        connection.execute(
+            select(OBSERVATIONS.c.identity_id, OBSERVATIONS.c.group_id)
+            .where(OBSERVATIONS.c.identity_id.in_(ids))
+            .order_by(OBSERVATIONS.c.identity_id, OBSERVATIONS.c.group_id)
+        )
+    )
+    groups = GroupBook(connection)
+    found = accounts_where(connection, ACCOUNTS.c.account_id.in_(linked), book=groups)
+    accounts: dict[int | None, Account] = {account.account_id: account for account in found}
+    reaching = or_(
+        BANS.c.identity_id.in_(ids),
+        BANS.c.account_id.in_(linked),
+        IDENTITIES.c.account_id.in_(linked),
+    )
+    bans = BanBook(connection.execute(_BANS.where(reaching)))
+    return tuple(
+        Recorded(
+            identity=identity_of(row),
+            active_at_source=row.active,
+            groups=groups.group_set(observed.get(row.identity_id, ())),
+            account=accounts.get(row.account_id),
+            bans=bans.reaching(row.identity_id, row.account_id),
+            robot=row.robot,
+        )
+        for row in rows
+    )
 
 
 def _facts_of(

@@ -13,17 +13,18 @@ Between idmap and the server no pooler may hand connections from one transaction
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
 import psycopg
 from psycopg import IsolationLevel
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, Integer, create_engine, event
+from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-from idmap.adapters.sql.database import BUSY_SECONDS, WRITES, translated
+from idmap.adapters.sql.database import BUSY_SECONDS, WRITES, refuse_impossible_values, translated
 from idmap.adapters.sql.postgresql_changes import CHANNEL, ChangeWatch
 from idmap.adapters.sql.postgresql_copies import copying
 from idmap.adapters.sql.postgresql_url import check_url
@@ -82,14 +83,7 @@ def make_postgresql_engine(url: str, itself: str = "") -> Engine:
 
     Raises InvalidInput(CONFIGURATION_INVALID) for a URL that `check_url` refuses.
     """
-    engine = create_engine(
-        check_url(url),
-        connect_args=_CONNECT_ARGUMENTS,
-        pool_size=POOL_SIZE,
-        max_overflow=-1,
-        pool_pre_ping=True,
-    )
-    event.listen(engine, "connect", _on_connect)
+    engine = _plain_engine(check_url(url), pool_size=POOL_SIZE, max_overflow=-1, pool_pre_ping=True)
     event.listen(engine, "begin", _on_begin)
 
     @event.listens_for(engine, "commit")
@@ -133,9 +127,7 @@ class PostgresqlDatabase:
     def rehearsing(self) -> Iterator[Connection]:
         """The copy is made of temporary tables, on a connection that ends with it; see postgresql_copies.py."""
         # A statement prepared before a table is copied would go on reading the original.
-        arguments = _CONNECT_ARGUMENTS | {"prepare_threshold": None}
-        engine = create_engine(self._url, connect_args=arguments, poolclass=NullPool)
-        event.listen(engine, "connect", _on_connect)
+        engine = _plain_engine(self._url, poolclass=NullPool, prepare_threshold=None)
         event.listen(engine, "begin", _on_begin_of_rehearsal)
         with (
             translated(),
@@ -160,6 +152,31 @@ class PostgresqlDatabase:
     def _connect(self) -> psycopg.Connection[Any]:
         _, arguments = self.engine.dialect.create_connect_args(self._url)
         return psycopg.connect(**{**arguments, **_CONNECT_ARGUMENTS}, autocommit=True)
+
+
+class _AnyInteger(Integer):
+    """How the driver is told of an integer: as large as it is, so that one that fits no column is found nowhere, as on
+    SQLite, instead of being refused. SQLAlchemy's own would cast it to the column's type first.
+    """
+
+    render_bind_cast = False
+
+    def bind_processor(self, _dialect: Dialect) -> Callable[[int | None], int | None]:
+        def checked(value: int | None) -> int | None:
+            if value is not None and not -(2**63) <= value < 2**63:
+                raise OverflowError("beyond 64 bits")
+            return value
+
+        return checked
+
+
+def _plain_engine(url: URL, *, prepare_threshold: int | None = 5, **pool: Any) -> Engine:
+    arguments = _CONNECT_ARGUMENTS | {"prepare_threshold": prepare_threshold}
+    engine = create_engine(url, connect_args=arguments, **pool)
+    engine.dialect.colspecs = {**engine.dialect.colspecs, Integer: _AnyInteger}
+    event.listen(engine, "connect", _on_connect)
+    refuse_impossible_values(engine)
+    return engine
 
 
 def _on_connect(raw: psycopg.Connection[Any], _record: Any) -> None:

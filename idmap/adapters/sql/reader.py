@@ -14,10 +14,12 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, select
 
 from idmap.adapters.sql import changes, evidence, people
+from idmap.adapters.sql.pages import PageReader
 from idmap.adapters.sql.records import (
     ban_of,
     credential_of,
     identity_of,
+    kept_answer_of,
     node_of,
     posix_group_of,
     profile_of,
@@ -33,6 +35,7 @@ from idmap.adapters.sql.tables import (
     GROUPS,
     IDENTITIES,
     ISSUERS,
+    KEPT_ANSWERS,
     NODES,
     OBSERVATIONS,
     POSIX_GROUPS,
@@ -44,6 +47,7 @@ from idmap.adapters.sql.tables import (
 from idmap.application.ports import (
     ChangeEntry,
     CredentialKind,
+    KeptAnswer,
     MachineCredential,
     NodeStatus,
     RangeStatus,
@@ -56,12 +60,12 @@ from idmap.domain.errors import NotFound
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
-from idmap.domain.linking import Evidence, EvidenceState
+from idmap.domain.linking import Evidence
 from idmap.domain.provisioning import PersonFacts
 from idmap.domain.rules import EMPTY_RULES, RuleSet, parse_rules
 
 
-class SqlReader:
+class SqlReader(PageReader):
     """Implements `RegistryReader`."""
 
     def __init__(self, connection: Connection) -> None:
@@ -133,21 +137,6 @@ class SqlReader:
             raise NotFound(f"account {account_id}")
         return account
 
-    def list_accounts(
-        self,
-        *,
-        after: int = 0,
-        limit: int = 100,
-        state: AccountState | None = None,
-        search: str | None = None,
-    ) -> tuple[Account, ...]:
-        condition = ACCOUNTS.c.account_id > after
-        if state is not None:
-            condition = and_(condition, ACCOUNTS.c.state == str(state))
-        if search:
-            condition = and_(condition, ACCOUNTS.c.username.icontains(search, autoescape=True))
-        return tuple(people.accounts_where(self._db, condition, limit=limit))
-
     def count_accounts(self) -> Mapping[AccountState, int]:
         statement = select(ACCOUNTS.c.state, func.count()).group_by(ACCOUNTS.c.state)
         counts = dict.fromkeys(AccountState, 0)
@@ -180,11 +169,6 @@ class SqlReader:
 
     def shared_accounts(self) -> frozenset[int]:
         return people.shared_accounts(self._db)
-
-    def evidence(
-        self, *, after: int = 0, limit: int = 100, state: EvidenceState | None = EvidenceState.OPEN
-    ) -> tuple[Evidence, ...]:
-        return evidence.list_evidence(self._db, after=after, limit=limit, state=state)
 
     def find_evidence(self, evidence_id: int) -> Evidence | None:
         return evidence.find_evidence(self._db, evidence_id)
@@ -285,6 +269,18 @@ class SqlReader:
         """Newest first."""
         statement = select(RUNS).order_by(RUNS.c.started.desc(), RUNS.c.run_id.desc()).limit(limit)
         return tuple(map(run_of, self._db.execute(statement)))
+
+    # --- answers to requests with a key
+
+    def find_answer(self, caller: str, key: str, at: int) -> KeptAnswer | None:
+        row = self._db.execute(
+            select(KEPT_ANSWERS).where(
+                KEPT_ANSWERS.c.caller == caller,
+                KEPT_ANSWERS.c.request_key == key,
+                KEPT_ANSWERS.c.expires > at,
+            )
+        ).first()
+        return None if row is None else kept_answer_of(row)
 
 
 @lru_cache(maxsize=8)

@@ -14,6 +14,7 @@ from sqlalchemy import Row
 from idmap.adapters.sql.changes import canonical
 from idmap.application.ports import (
     CredentialKind,
+    KeptAnswer,
     MachineCredential,
     NodeStatus,
     RangeStatus,
@@ -118,6 +119,20 @@ def run_of(row: Record) -> RunRecord:
         outcome=row.outcome,
         reason=row.reason,
         plan=None if row.plan is None else json.loads(row.plan),
+    )
+
+
+def kept_answer_of(row: Record) -> KeptAnswer:
+    """An answer kept to be repeated."""
+    return KeptAnswer(
+        caller=row.caller,
+        key=row.request_key,
+        fingerprint=bytes(row.fingerprint),
+        at=row.at,
+        expires=row.expires,
+        status=row.status,
+        headers=json.loads(row.headers),
+        body=row.body,
     )
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
-from idmap.adapters.sql.database import BUSY_SECONDS, WRITES, translated
+from idmap.adapters.sql.database import BUSY_SECONDS, WRITES, refuse_impossible_values, translated
 from idmap.domain.errors import InvalidInput, Unavailable
 from idmap.domain.reasons import Reason
 
@@ -73,6 +73,7 @@ def make_sqlite_engine(url: str) -> Engine:
     )
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
+    refuse_impossible_values(engine)
     return engine
 
 
@@ -98,6 +99,7 @@ class SqliteDatabase:
         with translated():
             copy = _copied(self.path)
             engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
+            refuse_impossible_values(engine)
             try:
                 with engine.connect() as connection:
                     connection.exec_driver_sql("BEGIN")

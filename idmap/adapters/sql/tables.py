@@ -196,6 +196,9 @@ class AccountRow(_Row, table=True):
         ),
         CheckConstraint("(state = 'grace') = (grace_until IS NOT NULL)", name="grace"),
         CheckConstraint("NOT held OR state = 'suspended'", name="held"),
+        Index(None, "state", "account_id"),
+        Index(None, "rule_id", "account_id"),
+        Index(None, "primary_group_id", "account_id"),
     )
     account_id: int = _key()
     username: str = Field(sa_type=Text, sa_column_args=[ForeignKey("ledger_names.name")])
@@ -214,6 +217,7 @@ class MembershipRow(_Row, table=True):
     """Secondary groups of accounts, as the nodes are told."""
 
     __tablename__ = "memberships"
+    __table_args__ = (Index(None, "group_id", "account_id"),)
     account_id: int = _reference("accounts.account_id", primary_key=True)
     group_id: int = _reference("posix_groups.group_id", primary_key=True)
     grace_until: date | None = None
@@ -242,6 +246,7 @@ class ObservationRow(_Row, table=True):
     """Who was seen in which group, by which source or in a token."""
 
     __tablename__ = "observations"
+    __table_args__ = (Index(None, "group_id", "identity_id"),)
     identity_id: int = _reference("identities.identity_id", primary_key=True)
     group_id: int = _reference("groups.group_id", primary_key=True)
     source: str = _text_key()
@@ -296,6 +301,8 @@ class BanRow(_Row, table=True):
     __table_args__ = (
         CheckConstraint("account_id IS NOT NULL OR identity_id IS NOT NULL", name="someone"),
         CheckConstraint("until IS NULL OR until > since", name="order"),
+        Index(None, "account_id"),
+        Index(None, "identity_id"),
     )
     ban_id: int = _key()
     account_id: int | None = _reference("accounts.account_id", nullable=True)
@@ -388,6 +395,11 @@ class ChangeRow(_Row, table=True):
     """One leaf of the record of changes; changes.py says what is committed."""
 
     __tablename__ = "changes"
+    __table_args__ = (
+        Index(None, "at"),
+        Index(None, "author", "sequence"),
+        Index(None, "action", "sequence"),
+    )
     sequence: int = _key(sa_type=BigInteger)
     at: int = _time()
     author: str = _text()
@@ -402,6 +414,10 @@ class ChangeBodyRow(_Row, table=True):
     """The part of a leaf that may be erased: with its salt gone, the commitment tells nothing."""
 
     __tablename__ = "change_bodies"
+    __table_args__ = (
+        Index(None, "account_id", "sequence"),
+        Index(None, "subject", "sequence"),
+    )
     sequence: int = Field(
         primary_key=True,
         sa_type=BigInteger,
@@ -410,6 +426,25 @@ class ChangeBodyRow(_Row, table=True):
     )
     salt: bytes = _bytes()
     body: str = _text()
+    account_id: int | None = None
+    issuer: str | None = _text_or_null()
+    subject: str | None = _text_or_null()
+    """Whom the body speaks of, once more, to be found by; erased with it."""
+
+
+class KeptAnswerRow(_Row, table=True):
+    """Answers to repeat, for a day or so; what was done stands on the record."""
+
+    __tablename__ = "kept_answers"
+    __table_args__ = (Index(None, "expires"), Index(None, "caller", "at"))
+    caller: str = _text_key()
+    request_key: str = _text_key()
+    fingerprint: bytes = _bytes()
+    at: int = _time()
+    expires: int = _time()
+    status: int
+    headers: str = _text()
+    body: str | None = _text_or_null()
 
 
 class RunRow(_Row, table=True):
@@ -448,4 +483,5 @@ COUNTERS: Final = _table(CounterRow)
 REALM: Final = _table(RealmRow)
 CHANGES: Final = _table(ChangeRow)
 CHANGE_BODIES: Final = _table(ChangeBodyRow)
+KEPT_ANSWERS: Final = _table(KeptAnswerRow)
 RUNS: Final = _table(RunRow)

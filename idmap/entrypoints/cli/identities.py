@@ -9,7 +9,8 @@ import typer
 
 from idmap.domain.linking import EvidenceState
 from idmap.entrypoints.cli.client import Site, Why, administers
-from idmap.entrypoints.cli.output import Answer, as_fields, as_table, moment
+from idmap.entrypoints.cli.lists import After, IssuerOption, Limit, Whole, pages_of
+from idmap.entrypoints.cli.output import Answer, Pages, as_fields, moment
 
 app = typer.Typer(no_args_is_help=True, help="Federated identities: show, link, unlink, evidence.")
 evidence = typer.Typer(
@@ -24,6 +25,57 @@ Number = Annotated[int, typer.Argument(metavar="ID", help="As 'evidence list' sh
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
 
 
+@administers(app, "list")
+def list_identities(
+    site: Site,
+    *,
+    issuer: IssuerOption = None,
+    subject_prefix: Annotated[
+        str | None,
+        typer.Option("--subject-prefix", help="With --issuer: how the subject begins."),
+    ] = None,
+    linked: Annotated[
+        bool | None, typer.Option("--linked/--unlinked", help="With an account, or without.")
+    ] = None,
+    active: Annotated[
+        bool | None, typer.Option("--active/--inactive", help="Active at its source, or not.")
+    ] = None,
+    robot: Annotated[bool | None, typer.Option("--robots/--people")] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="PATH", help="In this federated group.")
+    ] = None,
+    after: After = None,
+    limit: Limit = 100,
+    whole: Whole = False,
+) -> Pages:
+    """List the identities on record.
+
+    Example: idmap identities list --unlinked --group atlas/users --all
+    """
+    return pages_of(
+        site,
+        "/v1/identities",
+        "identities",
+        ("SUBJECT", "ISSUER", "ACCOUNT", "ACTIVE", "GROUPS"),
+        lambda i, _: (
+            i["identity"]["subject"],
+            i["identity"]["issuer"],
+            None if i["account"] is None else i["account"]["username"],
+            i["active_at_source"],
+            i["groups"],
+        ),
+        after=after,
+        limit=limit,
+        whole=whole,
+        issuer=issuer,
+        subject_prefix=subject_prefix,
+        linked=linked,
+        active=active,
+        robot=robot,
+        group=group,
+    )
+
+
 @administers(app, "show")
 def show_identity(
     site: Site,
@@ -32,7 +84,7 @@ def show_identity(
     subject: Subject,
 ) -> Answer:
     """Show one identity: its groups, its account, its bans."""
-    found = site.get("/v1/identities", issuer=issuer, subject=subject)
+    found = site.tagged("/v1/identities", issuer=issuer, subject=subject)
     account = found["account"]
     return as_fields(
         found,
@@ -43,11 +95,12 @@ def show_identity(
             ("account", None if account is None else f"{account['username']} ({account['uid']})"),
             ("state", None if account is None else account["state"]),
             *(("ban", f"{ban['id']}: {ban['reason']}") for ban in found["bans"]),
+            ("etag", found["etag"]),
         ],
     )
 
 
-@administers(app, "link")
+@administers(app, "link", edits=True)
 def link(
     site: Site,
     name: Name,
@@ -66,7 +119,7 @@ def link(
     return _linked(found, dry_run)
 
 
-@administers(app, "unlink")
+@administers(app, "unlink", edits=True)
 def unlink(
     site: Site,
     name: Name,
@@ -92,41 +145,46 @@ def list_evidence(
     state: Annotated[
         EvidenceState, typer.Option("--state", help="Only these.")
     ] = EvidenceState.OPEN,
-    after: Annotated[int, typer.Option("--after", min=0, help="`next` of the page before.")] = 0,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 100,
-) -> Answer:
-    """List what issuers say, a page at a time. It links nobody by itself."""
-    document = site.get("/v1/links/evidence", state=state, after=after, limit=limit)
-    answer = as_table(
-        document,
+    any_kind: Annotated[
+        bool, typer.Option("--any", help="Also what no door here takes, and what is linked.")
+    ] = False,
+    after: After = None,
+    limit: Limit = 100,
+    whole: Whole = False,
+) -> Pages:
+    """List what issuers say of people's other ids. It links nobody by itself.
+
+    Example: idmap identities evidence list --all
+    """
+    return pages_of(
+        site,
+        "/v1/links/evidence",
+        "evidence",
         ("ID", "ACCOUNT", "IDENTITY", "IS SAID TO BE", "KIND", "SINCE", "ALSO CLAIMED BY"),
-        (
-            (
-                one["id"],
-                one["account"],
-                _identity(one["identity"]),
-                _identity(one["claims"]),
-                one["claims"]["kind"],
-                moment(one["first_seen"]),
-                [_identity(rival) for rival in one["rivals"]],
-            )
-            for one in document["evidence"]
+        lambda one, _: (
+            one["id"],
+            one["account"],
+            _identity(one["identity"]),
+            _identity(one["claims"]),
+            one["claims"]["kind"],
+            moment(one["first_seen"]),
+            [_identity(rival) for rival in one["rivals"]],
         ),
-    )
-    if document["next"] is None:
-        return answer
-    return Answer(
-        document, columns=answer.columns, rows=answer.rows, text=f"more: --after {document['next']}"
+        after=after,
+        limit=limit,
+        whole=whole,
+        state=state,
+        linkable=not any_kind and state is EvidenceState.OPEN,
     )
 
 
-@administers(evidence, "approve")
+@administers(evidence, "approve", edits=True)
 def approve_evidence(site: Site, number: Number, *, reason: Why, dry_run: DryRun = False) -> Answer:
     """Link the claimed identity to the person's account."""
     return _linked(_settle(site, number, "approve", reason, dry_run), dry_run)
 
 
-@administers(evidence, "refuse")
+@administers(evidence, "refuse", edits=True)
 def refuse_evidence(site: Site, number: Number, *, reason: Why, dry_run: DryRun = False) -> Answer:
     """Refuse a claim. It stays refused when the source says it again."""
     found = _settle(site, number, "refuse", reason, dry_run)

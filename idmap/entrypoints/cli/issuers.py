@@ -15,7 +15,7 @@ import httpx2
 import typer
 
 from idmap.domain.discovery import check_found, parse_found
-from idmap.domain.errors import IdmapError, InvalidInput, SourceFailed
+from idmap.domain.errors import InvalidInput, SourceFailed
 from idmap.domain.issuer_document import parse_profile, profile_document
 from idmap.domain.issuers import GroupsDialect, ProfileName, RobotRule
 from idmap.domain.profiles import READY_MADE
@@ -31,7 +31,7 @@ MAX_DISCOVERY = 256 * 1024
 Exact = Annotated[str, typer.Argument(metavar="ISSUER", help="The issuer's exact string.")]
 
 
-@administers(app, "add")
+@administers(app, "add", edits=True)
 def add(
     site: Site,
     issuer: Exact,
@@ -133,6 +133,9 @@ def add(
     """Trust an issuer, or replace its profile, and show what its metadata says.
 
     The string must be the one that its tokens carry in `iss`, byte for byte. Each --audience opens one kind of door.
+    To replace a profile and nothing that changed since, give the etag that 'show' printed with --if-match.
+
+    Example: idmap issuers add https://iam.example/ --audience api=idmap --reason "our community"
     """
     given: dict[str, Any] = {
         "subject_claim": subject_claim,
@@ -202,7 +205,10 @@ def _pair(option: str, pair: str) -> tuple[str, str]:
 
 @administers(app, "list")
 def list_issuers(site: Site) -> Answer:
-    """List the trusted issuers."""
+    """List the trusted issuers.
+
+    Example: idmap issuers list --json
+    """
     document = site.get("/v1/issuers")
     return as_table(
         document,
@@ -216,16 +222,17 @@ def list_issuers(site: Site) -> Answer:
 
 @administers(app, "show")
 def show_issuer(site: Site, issuer: Exact) -> Answer:
-    """Show one issuer's profile, with the audiences of every door."""
-    for document in site.get("/v1/issuers")["issuers"]:
-        if document["issuer"] == issuer:
-            audiences = [(f"audience {d}", a) for d, a in document["audiences"].items()]
-            plain = [(name, value) for name, value in document.items() if name != "audiences"]
-            return as_fields(document, [*plain, *audiences])
-    raise IdmapError(Reason.NOT_FOUND, f"issuer {issuer!r}; the string must match exactly")
+    """Show one issuer's profile, with the audiences of every door, and its etag.
+
+    Example: idmap issuers show https://iam.example/
+    """
+    document = site.tagged("/v1/issuers", issuer=issuer)
+    audiences = [(f"audience {d}", a) for d, a in document["audiences"].items()]
+    plain = [(name, value) for name, value in document.items() if name != "audiences"]
+    return as_fields(document, [*plain, *audiences])
 
 
-@administers(app, "remove")
+@administers(app, "remove", edits=True)
 def remove(site: Site, issuer: Exact, *, reason: Why) -> Answer:
     """Stop trusting an issuer. Accounts stay; its tokens open nothing."""
     document = site.ask("DELETE", "/v1/issuers", query={"issuer": issuer}, reason=reason)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
@@ -23,9 +23,12 @@ from idmap.application.administer import require_administrator
 from idmap.application.ports import Author, CredentialKind, MachineCredential
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import ADMIN, API
-from idmap.domain.errors import InvalidInput, Refused, TokenRefused
+from idmap.domain.errors import Conflict, InvalidInput, Refused, TokenRefused
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
+from idmap.entrypoints.http.admin_openapi import documented
+from idmap.entrypoints.http.changing import OneChange, changing, fingerprint, parse_key
+from idmap.entrypoints.http.conditions import Conditions
 from idmap.entrypoints.http.parts import ServeParts, running
 
 MAX_REASON: Final = 500
@@ -48,6 +51,9 @@ _KINDS: Final = {
     Entrance.COMPONENT: CredentialKind.COMPONENT,
     Entrance.NODE: CredentialKind.NODE,
 }
+READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Safe methods (RFC 9110 §9.2.1)."""
+
 _TOKEN_DOORS: Final = {Entrance.API: API, Entrance.ADMIN: ADMIN}
 
 
@@ -74,13 +80,7 @@ class _EntranceRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def enter(request: Request) -> Response:
-            headers = request.headers.getlist("authorization")
-            run = running(request)
-            present = run.parts.remembered.present()
-            caller = recognise(present, self.entrance, headers)
-            if caller is None:
-                caller = await run_in_threadpool(authenticate, run.parts, self.entrance, headers)
-            request.state.caller = caller
+            caller, present = await _enter(request, self.entrance)
             return await self.answer_at_once(request, caller, present) or await handle(request)
 
         return enter
@@ -90,6 +90,18 @@ class _EntranceRoute(APIRoute):
     ) -> Response | None:
         """For routes asked thousands of times a second: an answer from what is remembered; None: the usual way."""
         return None
+
+
+async def _enter(request: Request, entrance: Entrance) -> tuple[Caller, Mapping[Hashable, Any]]:
+    """Who it is, and what was remembered when they were recognised."""
+    headers = request.headers.getlist("authorization")
+    parts = running(request).parts
+    present = parts.remembered.present()
+    caller = recognise(present, entrance, headers)
+    if caller is None:
+        caller = await run_in_threadpool(authenticate, parts, entrance, headers)
+    request.state.caller = caller
+    return caller, present
 
 
 class OpenRoute(APIRoute):
@@ -105,9 +117,35 @@ class ApiRoute(_EntranceRoute):
 
 
 class AdminRoute(_EntranceRoute):
-    """An admin key, or an administrator's fresh token with an audience of the admin door."""
+    """An admin key, or an administrator's fresh token with an audience of the admin door.
+
+    What changes something is one transaction with its conditions, its key and its answer (`changing`), by itself. A
+    route only says which thing it changes: `dependencies=[changes(resource)]`. An answer to GET that carries `ETag`
+    honours `If-None-Match`.
+    """
 
     entrance = Entrance.ADMIN
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if not READING.issuperset(options.get("methods") or ["GET"]):
+            endpoint = changing(endpoint, options.get("status_code") or 200)
+        super().__init__(path, endpoint, **documented(path, options))
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super(_EntranceRoute, self).get_route_handler()
+
+        async def enter(request: Request) -> Response:
+            caller, _ = await _enter(request, self.entrance)
+            conditions = Conditions.of(request.headers)
+            if request.method not in READING:
+                return await _change(request, caller, conditions, handle)
+            answer = await handle(request)
+            tag = answer.headers.get("etag")
+            if answer.status_code == 200 and conditions.not_modified(tag):
+                return Response(status_code=304, headers={"ETag": str(tag)})
+            return answer
+
+        return enter
 
 
 class ComponentRoute(_EntranceRoute):
@@ -120,6 +158,39 @@ class NodeRoute(_EntranceRoute):
     """An enrolled node's credential."""
 
     entrance = Entrance.NODE
+
+
+async def _change(
+    request: Request,
+    caller: Caller,
+    conditions: Conditions,
+    handle: Callable[[Request], Coroutine[Any, Any, Response]],
+) -> Response:
+    """Hands the endpoint its change. A key is in use by one request at a time: Conflict(REQUEST_RUNNING)."""
+    run = running(request)
+    key = parse_key(request.headers.getlist("idempotency-key"))
+    change = OneChange(
+        run.parts.registry,
+        run.parts.make_secret,
+        caller=caller.name,
+        at=run.parts.clock(),
+        conditions=conditions,
+        key=key,
+        fingerprint=b"" if key is None else fingerprint(request, await request.body()),
+        keep_seconds=run.parts.keep_answers_seconds,
+    )
+    request.state.change = change
+    request.state.parts = replace(run.parts, registry=change, make_secret=change.make_secret)
+    if key is None:
+        return await handle(request)
+    claim = (caller.name, key)
+    if claim in run.keys_in_use:
+        raise Conflict(Reason.REQUEST_RUNNING, f"key {key!r}")
+    run.keys_in_use.add(claim)
+    try:
+        return await handle(request)
+    finally:
+        run.keys_in_use.discard(claim)
 
 
 def authenticate(parts: ServeParts, entrance: Entrance, headers: list[str]) -> Caller:

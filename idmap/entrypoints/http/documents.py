@@ -12,13 +12,20 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from idmap.application.explain import Explanation
-from idmap.application.ports import ChangeEntry, NodeStatus, RangeStatus, RunRecord
+from idmap.application.ports import (
+    ChangeEntry,
+    MachineCredential,
+    NodeStatus,
+    RangeStatus,
+    RunRecord,
+)
 from idmap.application.resolve import Resolved
 from idmap.domain.accounts import Account, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Identity, Issuer, parse_subject
+from idmap.domain.linking import Evidence
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.reasons import REASONS, Reason
 
@@ -225,6 +232,26 @@ def ban_document(ban: Ban) -> dict[str, Any]:
     }
 
 
+def evidence_document(evidence: Evidence) -> dict[str, Any]:
+    """What a source says of somebody, and who else says so."""
+    return {
+        "id": evidence.evidence_id,
+        "source": evidence.source,
+        "identity": identity_document(evidence.identity),
+        "account": evidence.username,
+        "claims": {
+            "kind": str(evidence.claims.kind),
+            "issuer": evidence.claims.issuer,
+            "subject": evidence.claims.subject,
+        },
+        "state": str(evidence.state),
+        "first_seen": evidence.first_seen,
+        "withdrawn": evidence.withdrawn,
+        "contradicted": evidence.contradicted,
+        "rivals": [identity_document(rival) for rival in evidence.rivals],
+    }
+
+
 def range_document(status: RangeStatus) -> dict[str, Any]:
     """A range and what is left of it."""
     return {
@@ -249,6 +276,16 @@ def node_document(node: NodeStatus, revision: int, ban_counter: int) -> dict[str
         "current": node.reported is not None
         and node.revision >= revision
         and node.ban_counter >= ban_counter,
+    }
+
+
+def component_document(component: MachineCredential) -> dict[str, Any]:
+    """A component with the doors whose tokens it may present."""
+    return {
+        "name": component.name,
+        "doors": list(component.doors),
+        "created": component.created,
+        "revoked": component.revoked,
     }
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from starlette.responses import Response
 
 from idmap.application.approve_account import approve_account
 from idmap.application.link_identities import (
@@ -21,9 +22,11 @@ from idmap.application.link_identities import (
     refuse_evidence,
     unlink,
 )
+from idmap.application.questions import EvidenceQuestion
 from idmap.domain.doors import API
-from idmap.domain.linking import Evidence, EvidenceState
+from idmap.domain.linking import EvidenceState
 from idmap.domain.secrets import Secret
+from idmap.entrypoints.http import resources
 from idmap.entrypoints.http.callers import (
     AdminRoute,
     ApiRoute,
@@ -31,19 +34,23 @@ from idmap.entrypoints.http.callers import (
     ReasonHeader,
     author_of,
 )
+from idmap.entrypoints.http.changing import Given, changes
 from idmap.entrypoints.http.documents import (
     IdentityDocument,
     ReasonRequest,
     ReasonText,
     account_document,
+    evidence_document,
     identity_document,
     identity_from,
 )
+from idmap.entrypoints.http.paging import After, Limit, paged
 from idmap.entrypoints.http.parts import Parts
 
 people = APIRouter(route_class=ApiRoute, tags=["people"])
 administrators = APIRouter(route_class=AdminRoute, tags=["people"])
 
+EvidenceId = Annotated[int, Path(ge=1, lt=2**31)]
 DryRun = Annotated[bool, Query(description="Only say what would happen.")]
 
 
@@ -87,7 +94,11 @@ def link_my_identity(body: LinkRequest, caller: CallerAt, parts: Parts) -> dict[
     return _linked_document(link_own(parts.registry, caller.claims, other, at))
 
 
-@administrators.post("/v1/accounts/{name}/identities", summary="Link an identity to an account")
+@administrators.post(
+    "/v1/accounts/{name}/identities",
+    summary="Link an identity to an account",
+    dependencies=[changes(resources.account)],
+)
 def link_identity(
     name: str,
     body: LinkOrder,
@@ -101,7 +112,11 @@ def link_identity(
     return _linked_document(link(parts.registry, author, name, body.identity(), rehearse=dry_run))
 
 
-@administrators.delete("/v1/accounts/{name}/identities", summary="Unlink an identity")
+@administrators.delete(
+    "/v1/accounts/{name}/identities",
+    summary="Unlink an identity",
+    dependencies=[changes(resources.account)],
+)
 def unlink_identity(
     name: str,
     caller: CallerAt,
@@ -117,35 +132,55 @@ def unlink_identity(
     return _linked_document(unlink(parts.registry, author, name, identity, rehearse=dry_run))
 
 
-@administrators.post("/v1/accounts/{name}/approve", summary="Approve a pending account")
+@administrators.post(
+    "/v1/accounts/{name}/approve",
+    summary="Approve a pending account",
+    dependencies=[changes(resources.account)],
+)
 def approve(
     name: str, body: ReasonRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
     """Active from now on, with the groups the rules give today."""
     author = author_of(caller, reason, body.reason)
-    return account_document(approve_account(parts.registry, author, name, parts.clock()))
+    approved = approve_account(parts.registry, author, name, parts.clock())
+    with parts.registry.read() as reader:
+        shown = resources.account(reader, Given({"name": approved.username}, {}))
+    return account_document(approved) if shown is None else dict(shown.document)
 
 
 @administrators.get("/v1/links/evidence", summary="What issuers say of people's other ids")
 def list_evidence(
     parts: Parts,
-    after: Annotated[int, Query(ge=0, description="The `next` of the page before.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: After = None,
+    limit: Limit = 100,
     state: EvidenceState = EvidenceState.OPEN,
+    linkable: Annotated[
+        bool,
+        Query(description="Only what a door here would take, and is not linked already."),
+    ] = False,
 ) -> dict[str, Any]:
-    """One page, in order of id; `next` is null on the last. What is `contradicted` cannot be approved."""
+    """One page, in order of id. What is `contradicted` cannot be approved."""
+    asked = EvidenceQuestion(state=state, linkable=linkable)
     with parts.registry.read() as reader:
-        found = reader.evidence(after=after, limit=limit + 1, state=state)
-    page = found[:limit]
-    return {
-        "evidence": [_evidence_document(one) for one in page],
-        "next": page[-1].evidence_id if len(found) > limit else None,
-    }
+        page = reader.page_of_evidence(asked, after=after, limit=limit)
+    return paged("evidence", page, evidence_document)
 
 
-@administrators.post("/v1/links/evidence/{evidence_id}/approve", summary="Approve evidence")
+@administrators.get("/v1/links/evidence/{evidence_id}", summary="One piece of evidence")
+def show_evidence(evidence_id: EvidenceId, parts: Parts) -> Response:
+    """Whatever its state, withdrawn or not."""
+    with parts.registry.read() as reader:
+        given = Given({"evidence_id": str(evidence_id)}, {})
+        return resources.show(resources.evidence, reader, given)
+
+
+@administrators.post(
+    "/v1/links/evidence/{evidence_id}/approve",
+    summary="Approve evidence",
+    dependencies=[changes(resources.evidence)],
+)
 def approve_link(
-    evidence_id: int,
+    evidence_id: EvidenceId,
     body: ReasonRequest,
     caller: CallerAt,
     parts: Parts,
@@ -158,9 +193,13 @@ def approve_link(
     return _linked_document(found)
 
 
-@administrators.post("/v1/links/evidence/{evidence_id}/refuse", summary="Refuse evidence")
+@administrators.post(
+    "/v1/links/evidence/{evidence_id}/refuse",
+    summary="Refuse evidence",
+    dependencies=[changes(resources.evidence)],
+)
 def refuse_link(
-    evidence_id: int,
+    evidence_id: EvidenceId,
     body: ReasonRequest,
     caller: CallerAt,
     parts: Parts,
@@ -170,7 +209,7 @@ def refuse_link(
     """It stays refused when the source says it again."""
     author = author_of(caller, reason, body.reason)
     found = refuse_evidence(parts.registry, author, evidence_id, rehearse=dry_run)
-    return _evidence_document(found)
+    return evidence_document(found)
 
 
 def _linked_document(linked: Linked) -> dict[str, Any]:
@@ -178,23 +217,4 @@ def _linked_document(linked: Linked) -> dict[str, Any]:
         "account": account_document(linked.account),
         "identities": [identity_document(identity) for identity in linked.identities],
         "changed": linked.changed,
-    }
-
-
-def _evidence_document(evidence: Evidence) -> dict[str, Any]:
-    return {
-        "id": evidence.evidence_id,
-        "source": evidence.source,
-        "identity": identity_document(evidence.identity),
-        "account": evidence.username,
-        "claims": {
-            "kind": str(evidence.claims.kind),
-            "issuer": evidence.claims.issuer,
-            "subject": evidence.claims.subject,
-        },
-        "state": str(evidence.state),
-        "first_seen": evidence.first_seen,
-        "withdrawn": evidence.withdrawn,
-        "contradicted": evidence.contradicted,
-        "rivals": [identity_document(rival) for rival in evidence.rivals],
     }

@@ -32,6 +32,8 @@ class ServeParts:
     """How often published documents are looked at; a ban waits this long at most before it is pushed."""
     max_streams: int = 4096
     """Open event streams; one per node, with room for reconnects."""
+    keep_answers_seconds: int = 24 * 3600
+    """How long the answer to a request with an `Idempotency-Key` is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Running:
     metrics: ServeMetrics
     hub: EventHub
     seen_decisions: set[str] = field(default_factory=set)
+    keys_in_use: set[tuple[str, str]] = field(default_factory=set)
+    """Caller and `Idempotency-Key` of the requests that are being answered."""
 
 
 def running(request: Request) -> Running:
@@ -57,8 +61,9 @@ def running_of(app: FastAPI) -> Running:
 
 
 async def _parts(request: Request) -> ServeParts:
-    return running(request).parts
+    own = getattr(request.state, "parts", None)
+    return own if isinstance(own, ServeParts) else running(request).parts
 
 
 Parts = Annotated[ServeParts, Depends(_parts)]
-"""For routes."""
+"""For routes. What changes the registry at the admin door gets a registry of its own (`changing`)."""

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from idmap.adapters.sql import SqlRegistry, upgrade
 from idmap.adapters.sql.engine import make_engine, reading, writing
 from idmap.adapters.sql.schema import MIGRATIONS
+from idmap.application.questions import EvidenceQuestion
 from idmap.domain.accounts import AccountState
 from idmap.domain.errors import Conflict
 from tests.support.registry_scenes import AUTHOR, NOW, STAFF, open_one
@@ -69,7 +70,7 @@ def test_an_older_registry_keeps_everything_and_takes_pending_accounts(
     engine.dispose()
     before = triggers(url)
     upgrade(url)
-    assert triggers(url) == before
+    assert before <= triggers(url)
 
     registry = SqlRegistry.open(url, lambda: NOW)
     with registry.read() as reader:
@@ -77,7 +78,7 @@ def test_an_older_registry_keeps_everything_and_takes_pending_accounts(
         assert (account.username, account.state) == ("jo", AccountState.ACTIVE)
         assert [group.name for group in account.secondary_groups] == ["data"]
         assert account.leaving == ()
-        assert reader.evidence(state=None) == ()
+        assert reader.page_of_evidence(EvidenceQuestion(state=None)).items == ()
     with registry.write(AUTHOR) as writer:
         writer.set_membership_grace(1, [STAFF], None)
     assert open_one(registry, "new", pending=True).state is AccountState.PENDING

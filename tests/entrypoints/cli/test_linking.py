@@ -47,22 +47,22 @@ def test_an_identity_is_linked_and_unlinked(alice: Service) -> None:
 
 def test_evidence_is_listed_approved_and_refused(alice: Service) -> None:
     say(alice.site, alice=(claim(), LinkedId(LinkedIdKind.SAML, "https://idp.example/", "al")))
-    listed = alice.run("identities", "evidence", "list")
+    listed = alice.run("identities", "evidence", "list", "--any")
     assert listed.exit_code == 0, listed.output
     flat = "".join(listed.output.split())
     assert f"work@{OTHER}" in flat
-    found = alice.json("identities", "evidence", "list")["evidence"]
+    found = alice.json("identities", "evidence", "list", "--any")["evidence"]
     first, saml = (str(one["id"]) for one in found)
     tried = alice.run("identities", "evidence", "approve", first, *WHY, "--dry-run")
     assert "would have" in tried.output
-    assert len(alice.json("identities", "evidence", "list")["evidence"]) == 2
+    assert len(alice.json("identities", "evidence", "list", "--any")["evidence"]) == 2
     assert alice.json("identities", "evidence", "approve", first, *WHY)["identities"] == [
         HOME,
         WORK,
     ]
     refused = alice.run("identities", "evidence", "refuse", saml, *WHY)
     assert "is refused" in refused.output
-    assert alice.json("identities", "evidence", "list")["evidence"] == []
+    assert alice.json("identities", "evidence", "list", "--any")["evidence"] == []
     states = alice.json("identities", "evidence", "list", "--state", "refused")["evidence"]
     assert [str(one["id"]) for one in states] == [saml]
 
@@ -70,8 +70,8 @@ def test_evidence_is_listed_approved_and_refused(alice: Service) -> None:
 def test_contradicted_evidence_shows_its_rivals_and_is_refused_clearly(alice: Service) -> None:
     say(alice.site, alice=(claim(issuer=THIRD),))
     say(alice.site, OTHER, mallory=(claim(issuer=THIRD),))
-    number = str(alice.json("identities", "evidence", "list")["evidence"][0]["id"])
-    shown = "".join(alice.run("identities", "evidence", "list").output.split())
+    number = str(alice.json("identities", "evidence", "list", "--any")["evidence"][0]["id"])
+    shown = "".join(alice.run("identities", "evidence", "list", "--any").output.split())
     assert f"mallory@{OTHER}" in shown
     answer = alice.run("identities", "evidence", "approve", number, *WHY)
     assert answer.exit_code == 1

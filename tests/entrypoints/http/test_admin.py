@@ -207,7 +207,7 @@ def test_every_change_is_on_the_record_under_its_author(site: Site) -> None:
 
 def test_runs_are_listed(site: Site) -> None:
     """None yet."""
-    assert _ask(site, "GET", "/v1/runs") == {"runs": []}
+    assert _ask(site, "GET", "/v1/runs") == {"runs": [], "next": None}
 
 
 @pytest.mark.parametrize(
