@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, select, union
 
 from idmap.adapters.sql import changes, people
 from idmap.adapters.sql.pages import PageReader
@@ -36,6 +37,7 @@ from idmap.adapters.sql.tables import (
     IDENTITIES,
     ISSUERS,
     KEPT_ANSWERS,
+    LEDGER_NUMBERS,
     NODES,
     OBSERVATIONS,
     POSIX_GROUPS,
@@ -43,6 +45,7 @@ from idmap.adapters.sql.tables import (
     REALM,
     RULE_VERSIONS,
     RUNS,
+    WITHHELD,
 )
 from idmap.application.ports import (
     ChangeEntry,
@@ -60,6 +63,7 @@ from idmap.domain.errors import NotFound
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
+from idmap.domain.numbers import RangePurpose
 from idmap.domain.provisioning import PersonFacts
 from idmap.domain.rules import EMPTY_RULES, RuleSet, parse_rules
 
@@ -97,7 +101,28 @@ class SqlReader(PageReader):
         return None if row is None else (row.version, row.document)
 
     def ranges(self) -> tuple[RangeStatus, ...]:
+        return tuple(
+            replace(status, passed_over=self._passed_over(status)) for status in self._ranges()
+        )
+
+    def _ranges(self) -> tuple[RangeStatus, ...]:
+        """Without counting what lies above where a range stands."""
         return tuple(map(range_of, self._db.execute(select(RANGES).order_by(RANGES.c.first))))
+
+    def _passed_over(self, status: RangeStatus) -> int:
+        if status.next_number > status.range.last:
+            return 0
+        people = status.range.purpose is RangePurpose.PEOPLE
+        ahead = (status.next_number, status.range.last)
+        issued = select(LEDGER_NUMBERS.c.number).where(
+            LEDGER_NUMBERS.c.kind == ("uid" if people else "gid"),
+            LEDGER_NUMBERS.c.number.between(*ahead),
+        )
+        withheld = select(WITHHELD.c.number).where(
+            WITHHELD.c.kind == ("user" if people else "group"), WITHHELD.c.number.between(*ahead)
+        )
+        both = union(issued, withheld).subquery()
+        return self._db.scalar(select(func.count()).select_from(both)) or 0
 
     def posix_groups(self) -> Mapping[Group, PosixGroup]:
         statement = select(
@@ -219,7 +244,7 @@ class SqlReader(PageReader):
     def high_water(self) -> Mapping[str, int]:
         return {
             status.range.name: status.next_number - 1
-            for status in self.ranges()
+            for status in self._ranges()
             if status.next_number > status.range.first
         }
 
