@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select, union
 
-from idmap.adapters.sql import changes, people
+from idmap.adapters.sql import changes, evidence, people
 from idmap.adapters.sql.high_water import HighWaterFile
 from idmap.adapters.sql.pages import PageReader
 from idmap.adapters.sql.records import (
@@ -64,6 +64,7 @@ from idmap.domain.errors import Conflict, NotFound
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
+from idmap.domain.linking import Evidence
 from idmap.domain.numbers import RangePurpose
 from idmap.domain.provisioning import PersonFacts
 from idmap.domain.reasons import Reason
@@ -191,6 +192,15 @@ class SqlReader(PageReader):
         if found is None:
             return Recorded(identity, active_at_source=True, groups=frozenset(), account=None)
         return found.recorded
+
+    def people_of(self, account_id: int) -> tuple[PersonFacts, ...]:
+        return people.people_of(self._db, account_id)
+
+    def shared_accounts(self) -> frozenset[int]:
+        return people.shared_accounts(self._db)
+
+    def find_evidence(self, evidence_id: int) -> Evidence | None:
+        return evidence.find_evidence(self._db, evidence_id)
 
     def people(self) -> Iterator[PersonFacts]:
         return people.every_person(self._db)
