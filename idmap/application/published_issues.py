@@ -69,9 +69,12 @@ class Published:
 
 
 def read_published(store: PublishedSnapshots) -> Published:
-    """What the store's manifests and ban list say; whatever does not read is counted and left out."""
+    """What the store's manifests and ban list say; whatever does not read is counted and left out.
+
+    Whose an account was is what the newest manifest says that has it: a link that was taken back gives no right.
+    """
     reading = _Reading(store)
-    for data in store.manifests():
+    for data in reversed(list(store.manifests())):
         reading.add(data)
     return reading.result()
 
@@ -81,7 +84,7 @@ class _Reading:
         self._store = store
         self._manifests: list[Manifest] = []
         self._read: set[tuple[ChunkRef, ...]] = set()
-        self._issued: dict[PublishedIssue, None] = {}
+        self._issued: dict[tuple[str, str, int], tuple[PublishedIssue, ...]] = {}
         self._salt: bytes | None = None
         self._unreadable = 0
 
@@ -108,16 +111,19 @@ class _Reading:
             match line.split("\t"):
                 case ["user", name, text, *_] if text.isdecimal():
                     number = int(text)
-                    found = [PublishedIssue("user", name, number, d) for d in digests[number]]
-                    for issue in found or [PublishedIssue("user", name, number, None)]:
-                        self._issued[issue] = None
+                    self._keep("user", name, number, digests[number])
                 case ["group", name, text] if text.isdecimal():
-                    self._issued[PublishedIssue("group", name, int(text), None)] = None
+                    self._keep("group", name, int(text), [])
                 case _:
                     self._unreadable += 1
         for chunk in manifest.trust:
             if chunk.name == ISSUERS_CHUNK:
                 self._read_salt(chunk)
+
+    def _keep(self, kind: str, name: str, number: int, digests: list[bytes]) -> None:
+        found = tuple(PublishedIssue(kind, name, number, digest) for digest in digests)
+        nobody = (PublishedIssue(kind, name, number, None),)
+        self._issued.setdefault((kind, name, number), found or nobody)
 
     def result(self) -> Published:
         bans, counter = self._bans()
@@ -130,12 +136,12 @@ class _Reading:
                 if window is not None and highest >= marks.get(name, (window, 0))[1]:
                     marks[name] = (window, highest)
         return Published(
-            realm=self._manifests[-1].realm,
+            realm=self._manifests[0].realm,
             salt=self._salt,
             revision=max(manifest.revision for manifest in self._manifests),
             ban_counter=max(counter, *(manifest.ban_counter for manifest in self._manifests)),
             high_water=MappingProxyType(marks),
-            issued=tuple(self._issued),
+            issued=tuple(issue for found in self._issued.values() for issue in found),
             bans=bans,
             unreadable=self._unreadable,
         )
@@ -155,7 +161,7 @@ class _Reading:
 
     def _read_salt(self, chunk: ChunkRef) -> None:
         try:
-            self._salt = parse_issuers(self._content(chunk, True)).salt
+            self._salt = self._salt or parse_issuers(self._content(chunk, True)).salt
         except IdmapError:
             self._unreadable += 1
 
