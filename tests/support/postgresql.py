@@ -167,7 +167,7 @@ class FreshRegistry(SqlRegistry):
 def make_postgresql_registry(clock: Clock = lambda: NOW) -> FreshRegistry:
     """An empty registry on PostgreSQL."""
     name = cluster().make_database(_template())
-    marks = Path(tempfile.mkdtemp(prefix="idmap-marks-"))
+    marks = Path(tempfile.mkdtemp(prefix="idmap-marks-", dir=_PLACE))
     registry = FreshRegistry.open(cluster().url(name), clock, marks)
     registry.database, registry.url, registry.marks_directory = name, cluster().url(name), marks
     return registry
