@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from idmap.application.link_identities import person_of
 from idmap.application.open_account import facts_with_token
 from idmap.application.ports import Registry, RegistryReader
 from idmap.application.verify_token import TokenVerifier
 from idmap.domain.bans import Ban
-from idmap.domain.claims import Check, VerifiedClaims
+from idmap.domain.checks import Check
+from idmap.domain.claims import VerifiedClaims
 from idmap.domain.decision import Considered, Recorded, account_reason, decide
 from idmap.domain.doors import Door
 from idmap.domain.errors import IdmapError, NotFound
@@ -43,12 +45,17 @@ class Explanation:
 
 
 def explain_token(
-    registry: Registry, verifier: TokenVerifier, token: Secret, door: Door, at: int
+    registry: Registry,
+    verifier: TokenVerifier,
+    token: Secret,
+    door: Door,
+    at: int,
+    issuer: str | None = None,
 ) -> Explanation:
-    """Verifies the token at the door as always, then goes on with whose it is."""
+    """Verifies the token at the door as always, then goes on with whose it is. `issuer`: see TokenVerifier.verify."""
     trace: list[Check] = []
     try:
-        claims = verifier.verify(token, door, at, trace)
+        claims = verifier.verify(token, door, at, trace, issuer)
     except IdmapError as error:
         with registry.read() as reader:
             version = reader.rules().version
@@ -89,11 +96,16 @@ def _explain(
     at: int,
 ) -> Explanation:
     rules = reader.rules()
-    facts = recorded if claims is None else facts_with_token(reader, claims)
+    person = person_of(reader, recorded)
+    facts = person if claims is None else facts_with_token(reader, claims)
     entitled = decide(facts, rules, at)
     checks = [*trace, *_recorded_checks(recorded, at)]
-    if facts.groups != recorded.groups:
-        added = ", ".join(sorted(group.path for group in facts.groups - recorded.groups))
+    if person.groups != recorded.groups:
+        linked = ", ".join(sorted(group.path for group in person.groups - recorded.groups))
+        shown = linked or "this one's do not count"
+        checks.append(Check("groups of linked identities", shown, passed=True))
+    if facts.groups != person.groups:
+        added = ", ".join(sorted(group.path for group in facts.groups - person.groups))
         checks.append(Check("groups this token may put on record", added, passed=True))
     if door is not None:
         reasons = decide(recorded, rules, at, door, claims).reasons

@@ -80,8 +80,7 @@ class _EntranceRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def enter(request: Request) -> Response:
-            present = running(request).parts.remembered.present()
-            caller = await _enter(request, self.entrance, present)
+            caller, present = await _enter(request, self.entrance)
             return await self.answer_at_once(request, caller, present) or await handle(request)
 
         return enter
@@ -93,14 +92,16 @@ class _EntranceRoute(APIRoute):
         return None
 
 
-async def _enter(request: Request, entrance: Entrance, present: Mapping[Hashable, Any]) -> Caller:
+async def _enter(request: Request, entrance: Entrance) -> tuple[Caller, Mapping[Hashable, Any]]:
+    """Who it is, and what was remembered when they were recognised."""
     headers = request.headers.getlist("authorization")
+    parts = running(request).parts
+    present = parts.remembered.present()
     caller = recognise(present, entrance, headers)
     if caller is None:
-        parts = running(request).parts
         caller = await run_in_threadpool(authenticate, parts, entrance, headers)
     request.state.caller = caller
-    return caller
+    return caller, present
 
 
 class OpenRoute(APIRoute):
@@ -134,8 +135,7 @@ class AdminRoute(_EntranceRoute):
         handle = super(_EntranceRoute, self).get_route_handler()
 
         async def enter(request: Request) -> Response:
-            present = running(request).parts.remembered.present()
-            caller = await _enter(request, self.entrance, present)
+            caller, _ = await _enter(request, self.entrance)
             conditions = Conditions.of(request.headers)
             if request.method not in READING:
                 return await _change(request, caller, conditions, handle)

@@ -25,6 +25,7 @@ from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Identity, Issuer, parse_subject
+from idmap.domain.linking import Evidence
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.reasons import REASONS, Reason
 
@@ -79,6 +80,9 @@ class ExplainRequest(_Request):
     """Exactly one of token (with its door), identity, account."""
 
     token: SecretStr | None = None
+    issuer: str | None = Field(
+        default=None, max_length=2048, description="Whose an opaque token is, exactly as trusted."
+    )
     identity: IdentityDocument | None = None
     account: str | None = Field(default=None, max_length=64)
     door: str | None = Field(default=None, max_length=64)
@@ -176,6 +180,9 @@ def account_document(account: Account) -> dict[str, Any]:
         "uid": account.uid_number,
         "gid": account.primary_group.gid_number,
         "groups": _groups(account),
+        "leaving": [
+            {**group_document(one.group), "until": _day(one.until)} for one in account.leaving
+        ],
         "home": account.home,
         "shell": account.shell,
         "state": str(account.state),
@@ -198,6 +205,7 @@ def resolved_document(resolved: Resolved) -> dict[str, Any]:
         "state": str(account.state),
         "expiry": resolved.expires_at,
         "valid_until": resolved.valid_until,
+        "capabilities": sorted(str(one) for one in resolved.claims.capabilities),
         "reason": str(resolved.reason),
         "decision_id": resolved.decision_id,
         "revision": resolved.revision,
@@ -228,6 +236,26 @@ def ban_document(ban: Ban) -> dict[str, Any]:
     }
 
 
+def evidence_document(evidence: Evidence) -> dict[str, Any]:
+    """What a source says of somebody, and who else says so."""
+    return {
+        "id": evidence.evidence_id,
+        "source": evidence.source,
+        "identity": identity_document(evidence.identity),
+        "account": evidence.username,
+        "claims": {
+            "kind": str(evidence.claims.kind),
+            "issuer": evidence.claims.issuer,
+            "subject": evidence.claims.subject,
+        },
+        "state": str(evidence.state),
+        "first_seen": evidence.first_seen,
+        "withdrawn": evidence.withdrawn,
+        "contradicted": evidence.contradicted,
+        "rivals": [identity_document(rival) for rival in evidence.rivals],
+    }
+
+
 def range_document(status: RangeStatus) -> dict[str, Any]:
     """A range and what is left of it."""
     return {
@@ -236,7 +264,8 @@ def range_document(status: RangeStatus) -> dict[str, Any]:
         "first": status.range.first,
         "last": status.range.last,
         "next": status.next_number,
-        "free": max(0, status.range.last - status.next_number + 1),
+        "free": status.free,
+        "low": status.is_low,
     }
 
 
