@@ -28,6 +28,8 @@ from idmap.application.ports import Clock
 
 NOW: Final = 1_700_000_000
 ROLE: Final = "idmap"
+"""An ordinary role, which owns its databases and nothing else."""
+_ADMINISTRATOR: Final = "postgres"
 
 _BINARIES: Final = "/usr/lib/postgresql"
 _PLACE: Final = next(place for place in ("/dev/shm", "/tmp") if Path(place).is_dir())
@@ -58,13 +60,15 @@ class Cluster:
             nobody = pwd.getpwnam("nobody")
             os.chown(self.directory, nobody.pw_uid, nobody.pw_gid)
         self._run_to_end(
-            "initdb", "--pgdata", str(self.data), "--username", ROLE, "--auth", "trust",
+            "initdb", "--pgdata", str(self.data), "--username", _ADMINISTRATOR, "--auth", "trust",
             "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-instructions", "--no-sync",
         )  # fmt: skip
         lines = [f"{name} = '{value}'\n" for name, value in _SETTINGS.items()]
         with (self.data / "postgresql.conf").open("a") as file:
             file.writelines([f"unix_socket_directories = '{self.directory}'\n", *lines])
         self.start()
+        with self.connect("postgres") as connection:
+            connection.execute(f"CREATE ROLE {ROLE} LOGIN NOSUPERUSER")
 
     def start(self) -> None:
         """Returns when it answers."""
@@ -100,7 +104,7 @@ class Cluster:
     def connect(self, database: str) -> psycopg.Connection[Any]:
         """A connection of an administrator, in autocommit."""
         return psycopg.connect(
-            host=str(self.directory), dbname=database, user=ROLE, autocommit=True
+            host=str(self.directory), dbname=database, user=_ADMINISTRATOR, autocommit=True
         )
 
     def url(self, database: str) -> str:
@@ -111,7 +115,7 @@ class Cluster:
         """A new database's name."""
         name = f"registry{next(_numbers)}"
         with self.connect("postgres") as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER {ROLE}')
         return name
 
     def drop_database(self, name: str) -> None:
