@@ -1,7 +1,8 @@
 """`make bench`: measures in a private host, prints the table, keeps the figures in build/bench.
 
 BENCH chooses the parts (nss, verify, resolve, registry; all by default), ROUNDS how many paired rounds, SIZES the
-populations of nss and registry; for nss SAMPLE is how many accounts SSSD is filled with, and PEERS=0 leaves it out.
+populations of nss and registry; for nss SAMPLE is how many accounts SSSD is filled with, and PEERS=0 leaves it out;
+for registry DATABASES is sqlite, postgresql or both.
 Exit status 0 also when a target is missed (the table says so); 1 when something could not be measured.
 """
 
@@ -101,7 +102,8 @@ def run_part(part: str, settings: Mapping[str, str]) -> tuple[dict[str, Any], st
         result = measure_nss(settings)
         return result, nss_table(result)
     if part == "registry":
-        found = measure([int(size) for size in settings["SIZES"].split(",")], rounds)
+        sizes = [int(size) for size in settings["SIZES"].split(",")]
+        found = measure(sizes, rounds, settings["DATABASES"].split(","))
         return {"machine": machine(), "databases": found}, registry_table(found)
     samples = measure_verify(rounds) if part == "verify" else measure_resolve(rounds)
     table = verify_table(samples) if part == "verify" else resolve_table(samples)
@@ -116,6 +118,7 @@ def main() -> None:
         "ROUNDS": "31",
         "PEERS": "1",
         "SAMPLE": "10000",
+        "DATABASES": "sqlite,postgresql",
     }
     settings = {name: os.environ.get(name) or value for name, value in defaults.items()}
     # Ended from outside, everything started here ends too: `finally` and `with` run.

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,17 +27,23 @@ from bench.registry_sites import (
     Site,
     identity_of,
     open_account,
+    postgresql_site,
     sqlite_site,
     username_of,
 )
 from bench.rounds import say
 from idmap.application.open_account import open_own_account
+from idmap.application.questions import AccountQuestion
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import API
+from tests.support.postgresql import Cluster
 
 PAGE: Final = 100
 BATCH: Final = 500
 """Accounts in one transaction of a batch: what the nightly run keeps at once is of that order."""
+
+ON_DISK: Final = "/var/tmp"  # noqa: S108  (a directory of its own, with a random name, is made in it)
+"""For PostgreSQL, whose server runs as nobody and may not enter the build directory."""
 
 Call = Callable[[Site, int], object]
 """Asks one thing about one person; gives what is compared between ours and bare."""
@@ -124,8 +131,7 @@ def _bare_recorded(site: Site, person: int) -> object:
 
 
 def _page(site: Site, _person: int) -> object:
-    with site.registry.read() as reader:
-        return [int(a.uid_number) for a in reader.list_accounts(after=_middle(site), limit=PAGE)]
+    return _numbers(site, AccountQuestion(), after=_middle(site))
 
 
 def _bare_page(site: Site, _person: int) -> object:
@@ -136,20 +142,38 @@ def _bare_page(site: Site, _person: int) -> object:
     return [row[0] for row in site.bare.rows(statement, [_middle(site), PAGE])]
 
 
-def _search(site: Site, person: int) -> object:
+def _begins(site: Site, person: int) -> object:
     """The ten people who share all but the last digit of the name."""
-    with site.registry.read() as reader:
-        found = reader.list_accounts(search=username_of(person)[:-1], limit=PAGE)
-    return [int(account.uid_number) for account in found]
+    return _numbers(site, AccountQuestion(prefix=username_of(person)[:-1]))
 
 
-def _bare_search(site: Site, person: int) -> object:
+def _bare_begins(site: Site, person: int) -> object:
     beginning = username_of(person)[:-1]
     statement = (
         "SELECT uid_number, accounts.* FROM accounts WHERE username >= ? AND username < ?"
-        " ORDER BY account_id LIMIT ?"
+        " ORDER BY username LIMIT ?"
     )
     return [row[0] for row in site.bare.rows(statement, [beginning, beginning + "~", PAGE])]
+
+
+def _contains(site: Site, person: int) -> object:
+    """The same people by the digits within their names, which no index knows."""
+    return _numbers(site, AccountQuestion(search=username_of(person)[4:-1]))
+
+
+def _bare_contains(site: Site, person: int) -> object:
+    part = f"%{username_of(person)[4:-1]}%"
+    statement = (
+        "SELECT uid_number, accounts.* FROM accounts WHERE lower(username) LIKE ?"
+        " ORDER BY account_id LIMIT ?"
+    )
+    return [row[0] for row in site.bare.rows(statement, [part, PAGE])]
+
+
+def _numbers(site: Site, asked: AccountQuestion, after: int | None = None) -> list[int]:
+    with site.registry.read() as reader:
+        page = reader.page_of_accounts(asked, after=after, limit=PAGE)
+    return [int(account.uid_number) for account in page.items]
 
 
 def _middle(site: Site) -> int:
@@ -163,15 +187,18 @@ OPERATIONS: Final = (
     Operation("by number", _by_number, _bare_by_number, 20),
     Operation("recorded", _recorded, _bare_recorded, 20),
     Operation("page of 100", _page, _bare_page, 3),
-    Operation("search", _search, _bare_search, 3),
+    Operation("name begins", _begins, _bare_begins, 3),
+    Operation("name contains", _contains, _bare_contains, 1),
 )
 
 
-def measure_registry(sizes: Sequence[int], rounds: int, directory: Path) -> dict[str, Any]:
+def measure_registry(
+    sizes: Sequence[int], rounds: int, wanted: Sequence[str], directory: Path
+) -> dict[str, Any]:
     """For each database: for each population, nanoseconds per call and round, ours and bare; and the memory."""
     found = {}
     with contextlib.ExitStack() as on:
-        for kind, make in databases(on, directory):
+        for kind, make in databases(on, wanted, directory):
             sites = []
             for size in sizes:
                 site = make(size)
@@ -183,11 +210,19 @@ def measure_registry(sizes: Sequence[int], rounds: int, directory: Path) -> dict
 
 
 def databases(
-    on: contextlib.ExitStack, directory: Path
+    on: contextlib.ExitStack, wanted: Sequence[str], directory: Path
 ) -> Iterator[tuple[str, Callable[[int], Site]]]:
-    """Every kind that is measured, and how to make a site on it."""
-    assert on is not None  # noqa: S101  # PostgreSQL is started and ended with it
-    yield "sqlite", lambda size: sqlite_site(directory, size)
+    """Every kind that is wanted, and how to make a site on it. PostgreSQL is ended with `on`."""
+    for kind in wanted:
+        match kind:
+            case "sqlite":
+                yield kind, lambda size: sqlite_site(directory, size)
+            case "postgresql":
+                cluster = Cluster(ON_DISK)
+                on.callback(cluster.remove)
+                yield kind, partial(postgresql_site, cluster, directory)
+            case _:
+                raise BenchError(f"DATABASES: {kind} is neither sqlite nor postgresql")
 
 
 def of_database(sites: Sequence[Site], rounds: int) -> dict[str, Any]:
@@ -210,7 +245,7 @@ def of_database(sites: Sequence[Site], rounds: int) -> dict[str, Any]:
                         of[who].append(nanoseconds)
     for site in sites:
         site.registry.close()
-        times[str(site.population)]["pages"] = paged(site.url)
+        times[str(site.population)]["pages"] = paged(site)
     return times
 
 
@@ -229,9 +264,9 @@ def one_round(each: Operation, site: Site, number: int) -> dict[str, float]:
     return took
 
 
-def paged(url: str) -> dict[str, Any]:
+def paged(site: Site) -> dict[str, Any]:
     """Reads everybody page by page in a process of its own, whose memory is its own."""
-    words = [sys.executable, "-m", "bench.registry_pages", url, str(PAGE)]
+    words = [sys.executable, "-m", "bench.registry_pages", site.url, str(site.marks), str(PAGE)]
     done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchError(done.stderr[-1500:])
@@ -239,9 +274,9 @@ def paged(url: str) -> dict[str, Any]:
     return found
 
 
-def measure(sizes: Sequence[int], rounds: int) -> dict[str, Any]:
+def measure(sizes: Sequence[int], rounds: int, wanted: Sequence[str]) -> dict[str, Any]:
     """In a directory of its own under build, on the disk: durability is a part of what is measured."""
     place = PROJECT / "build" / "bench"
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="registry-", dir=place) as directory:
-        return measure_registry(sizes, rounds, Path(directory))
+        return measure_registry(sizes, rounds, wanted, Path(directory))

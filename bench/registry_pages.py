@@ -1,6 +1,6 @@
 """Pages through all accounts, then through all people, and says how much memory that took.
 
-python -m bench.registry_pages URL PAGE
+python -m bench.registry_pages URL MARKS PAGE
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 
 from idmap.adapters.sql import SqlRegistry
+from idmap.application.questions import AccountQuestion
 
 
 def peak_kib() -> int:
@@ -20,18 +22,19 @@ def peak_kib() -> int:
 
 def main() -> None:
     """Prints one JSON object."""
-    url, page = sys.argv[1], int(sys.argv[2])
-    registry = SqlRegistry.open(url)
+    url, marks, page = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    registry = SqlRegistry.open(url, marks_directory=marks)
     with registry.read() as reader:
-        reader.list_accounts(limit=page)
-    before, began, accounts, after = peak_kib(), time.perf_counter(), 0, 0
+        reader.page_of_accounts(AccountQuestion(), limit=page)
+    before, began, accounts = peak_kib(), time.perf_counter(), 0
+    after: int | str | None = None
     while True:
         with registry.read() as reader:
-            found = reader.list_accounts(after=after, limit=page)
-        if not found:
+            found = reader.page_of_accounts(AccountQuestion(), after=after, limit=page)
+        accounts += len(found.items)
+        after = found.next
+        if after is None:
             break
-        accounts += len(found)
-        after = found[-1].account_id
     seconds, pages = time.perf_counter() - began, peak_kib()
     with registry.read() as reader:
         people = sum(1 for _ in reader.people())

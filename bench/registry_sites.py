@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
+
+import psycopg
 
 from idmap.adapters.sql import SqlRegistry
 from idmap.application.ports import Author, RegistryWriter
@@ -22,6 +24,7 @@ from idmap.domain.issuers import GroupsDialect, IssuerProfile
 from idmap.domain.names import Username
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.provisioning import OpenAccount, OpenGroup
+from tests.support.postgresql import Cluster
 
 ISSUER: Final = Issuer("https://iam.example.org/")
 VO, STAFF, GPU = (Group(ISSUER, path) for path in ("vo", "vo/staff", "vo/gpu"))
@@ -82,12 +85,35 @@ class BareSqlite:
         self._connection.close()
 
 
+class BarePostgresql:
+    """The same server and database, over the same socket."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._connection.execute("SET synchronous_commit = on")
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS bench_bare (number INTEGER PRIMARY KEY, name TEXT UNIQUE)"
+        )
+
+    def rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement.replace("?", "%s"), values).fetchall()
+
+    def insert(self, people: Sequence[int]) -> None:
+        rows = [(person, f"name{person:08d}") for person in people]
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO bench_bare VALUES (%s, %s)", rows)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 @dataclass
 class Site:
     """A registry with so many accounts, the bare connection, and how quickly it was filled."""
 
     population: int
     url: str
+    marks: Path
     registry: SqlRegistry
     bare: Bare
     fill_seconds: float = 0.0
@@ -159,9 +185,25 @@ def fill(site: Site) -> None:
 def sqlite_site(directory: Path, population: int) -> Site:
     """A new one, filled."""
     path = directory / f"registry-{population}.db"
-    url = f"sqlite:///{path}"
-    registry = SqlRegistry.create(url)
+    return _filled(f"sqlite:///{path}", directory, population, lambda: BareSqlite(path))
+
+
+def postgresql_site(cluster: Cluster, directory: Path, population: int) -> Site:
+    """A new one in a database of its own, filled, and with the statistics that autovacuum would take in time."""
+    name = cluster.make_database()
+    marks = directory / name
+    marks.mkdir()
+    site = _filled(
+        cluster.url(name), marks, population, lambda: BarePostgresql(cluster.connect(name))
+    )
+    with cluster.connect(name) as connection:
+        connection.execute("ANALYZE")
+    return site
+
+
+def _filled(url: str, marks: Path, population: int, bare: Callable[[], Bare]) -> Site:
+    registry = SqlRegistry.create(url, marks_directory=marks)
     furnish(registry)
-    site = Site(population, url, registry, BareSqlite(path))
+    site = Site(population, url, marks, registry, bare())
     fill(site)
     return site

@@ -41,7 +41,8 @@ def of_operations(sizes: Figures) -> Iterator[str]:
                 (float(size), median(found["operations"][name][who]))
                 for size, found in sizes.items()
             ]
-            row.append(f"{fitted_exponent(points):+.2f}" if len(points) > 1 else "–")
+            # Rounded first, and a zero has no minus.
+            row.append(f"{round(fitted_exponent(points), 2) + 0.0:+.2f}" if points[1:] else "–")
         cells.append(row)
     yield from rows(cells)
 

@@ -85,7 +85,7 @@ struct build {
     size_t ban_room;
     unsigned char header[POSIX_HEADER_PAGE];
     unsigned char seed[16];
-    int stage;
+    int stage; /* which kind of record was the last */
     struct entries all[POSIX_KINDS];
     uint32_t *groups; /* entry numbers of all users' secondary groups, one list after the other */
     size_t group_count;
@@ -116,6 +116,9 @@ bool input_next(struct input *in);
 
 /* The decimal number `text`, at most `max`: digits only, no sign, no leading zero. */
 uint64_t input_number(const struct input *in, const char *text, uint64_t max);
+
+/* Reads the next line, which must be `keyword` and a number of at most `max`. */
+uint64_t input_head(struct input *in, const char *keyword, uint64_t max);
 
 /* Prepares to write beside `target`. */
 void output_open(struct output *out, const char *target);

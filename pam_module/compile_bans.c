@@ -24,15 +24,6 @@ compare(const void *left, const void *right)
     return a->until - 1 > b->until - 1 ? -1 : 1; /* no end becomes the latest of all */
 }
 
-/* Reads one of the lines that open the input: `keyword`, then a number of at most `max`. */
-static uint64_t
-head(struct input *in, const char *keyword, uint64_t max)
-{
-    if (!input_next(in) || in->count != 2 || strcmp(in->field[0], keyword) != 0)
-        refuse(in, "out_of_order", keyword);
-    return input_number(in, in->field[1], max);
-}
-
 /* Reads the list's lines and its end. */
 static void
 body(struct build *b)
@@ -90,12 +81,12 @@ compile_bans(struct build *b)
     uint32_t flags;
     size_t size;
 
-    if (head(in, "idmap-bans", UINT32_MAX) != FORMAT_VERSION)
+    if (input_head(in, "idmap-bans", UINT32_MAX) != FORMAT_VERSION)
         refuse(in, "version_unknown", "not version 1");
-    store_u64(header + BANS_AT_COUNTER, head(in, "counter", UINT64_MAX));
-    store_u64(header + BANS_AT_ISSUED, head(in, "issued", INT64_MAX));
-    store_u64(header + BANS_AT_SIGNED_TIME, head(in, "signed_time", INT64_MAX));
-    flags = head(in, "clock_skew", 1) != 0 ? BANS_FLAG_CLOCK_SKEW : 0;
+    store_u64(header + BANS_AT_COUNTER, input_head(in, "counter", UINT64_MAX));
+    store_u64(header + BANS_AT_ISSUED, input_head(in, "issued", INT64_MAX));
+    store_u64(header + BANS_AT_SIGNED_TIME, input_head(in, "signed_time", INT64_MAX));
+    flags = input_head(in, "clock_skew", 1) != 0 ? BANS_FLAG_CLOCK_SKEW : 0;
     body(b);
     b->ban = grow(b->ban, &b->ban_room, 1, sizeof(*b->ban));
     size = pack(b->ban, b->ban_count);

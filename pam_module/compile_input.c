@@ -104,3 +104,13 @@ input_number(const struct input *in, const char *text, uint64_t max)
     }
     return n;
 }
+
+uint64_t
+input_head(struct input *in, const char *keyword, uint64_t max)
+{
+    if (!input_next(in))
+        refuse(in, "truncated", "there is no end line");
+    if (in->count != 2 || strcmp(in->field[0], keyword) != 0)
+        refuse(in, "out_of_order", keyword);
+    return input_number(in, in->field[1], max);
+}

@@ -28,15 +28,13 @@ number(const struct build *b, int i, uint64_t max)
 static uint32_t
 id_number(const struct build *b, int i, enum posix_kind kind)
 {
-    const struct id_windows *windows = &b->all[kind].windows;
     uint32_t id = (uint32_t)number(b, i, UINT32_MAX);
 
     if (number_is_refused(id))
         refuse(&b->in, "number_refused", "the number belongs to the system");
-    for (uint32_t w = 0; w < windows->count; w++)
-        if (id >= windows->window[w].first && id <= windows->window[w].last)
-            return id;
-    refuse(&b->in, "number_outside_windows", "the number is outside the windows");
+    if (!id_windows_hold(&b->all[kind].windows, id))
+        refuse(&b->in, "number_outside_windows", "the number is outside the windows");
+    return id;
 }
 
 static void
@@ -93,32 +91,20 @@ check_gecos(const struct build *b)
     }
 }
 
+/* The lines that come first, each once. */
 static void
-parse_version(struct build *b)
+parse_head(struct build *b)
 {
-    if (strcmp(b->in.field[1], "1") != 0)
+    uint64_t created, not_after;
+
+    if (input_head(&b->in, "idmap-posix", UINT32_MAX) != 1)
         refuse(&b->in, "version_unknown", "not version 1");
-}
-
-static void
-parse_revision(struct build *b)
-{
-    store_u64(b->header + POSIX_AT_REVISION, number(b, 1, UINT64_MAX));
-}
-
-static void
-parse_created(struct build *b)
-{
-    store_u64(b->header + POSIX_AT_CREATED, number(b, 1, INT64_MAX));
-}
-
-static void
-parse_not_after(struct build *b)
-{
-    uint64_t not_after = number(b, 1, INT64_MAX);
-
-    if (not_after != 0 && not_after < load_u64(b->header + POSIX_AT_CREATED))
+    store_u64(b->header + POSIX_AT_REVISION, input_head(&b->in, "revision", UINT64_MAX));
+    created = input_head(&b->in, "created", INT64_MAX);
+    not_after = input_head(&b->in, "not_after", INT64_MAX);
+    if (not_after != 0 && not_after < created)
         refuse(&b->in, "dates_malformed", "not_after is before created");
+    store_u64(b->header + POSIX_AT_CREATED, created);
     store_u64(b->header + POSIX_AT_NOT_AFTER, not_after);
 }
 
@@ -280,35 +266,20 @@ parse_end(struct build *b)
         refuse(&b->in, "truncated", "the end line counts otherwise");
 }
 
-/* The records, in their only order. A record may come when the stage before its own is reached. */
-enum stage {
-    STAGE_NOTHING,
-    STAGE_VERSION,
-    STAGE_REVISION,
-    STAGE_CREATED,
-    STAGE_NOT_AFTER,
-    STAGE_WINDOWS,
-    STAGE_GROUPS,
-    STAGE_USERS,
-    STAGE_END
-};
+/* The records in their only order: each kind repeats until a later one comes. */
+enum stage { STAGE_HEAD, STAGE_WINDOWS, STAGE_GROUPS, STAGE_USERS, STAGE_END };
 
 static const struct record_kind {
     const char *keyword;
     int fields;
-    int from; /* the stages in which it may come */
     int stage;
     void (*parse)(struct build *b);
 } record_kinds[] = {
-    {"user", 11, STAGE_NOT_AFTER, STAGE_USERS, parse_user},
-    {"group", 3, STAGE_NOT_AFTER, STAGE_GROUPS, parse_group},
-    {"idmap-posix", 2, STAGE_NOTHING, STAGE_VERSION, parse_version},
-    {"revision", 2, STAGE_VERSION, STAGE_REVISION, parse_revision},
-    {"created", 2, STAGE_REVISION, STAGE_CREATED, parse_created},
-    {"not_after", 2, STAGE_CREATED, STAGE_NOT_AFTER, parse_not_after},
-    {"window", 4, STAGE_NOT_AFTER, STAGE_WINDOWS, parse_window},
-    {"end", 3, STAGE_NOT_AFTER, STAGE_END, parse_end},
-    {NULL, 0, 0, 0, NULL},
+    {"user", 11, STAGE_USERS, parse_user},      {"group", 3, STAGE_GROUPS, parse_group},
+    {"window", 4, STAGE_WINDOWS, parse_window}, {"end", 3, STAGE_END, parse_end},
+    {"idmap-posix", 2, STAGE_HEAD, NULL}, /* known, but over once the others come */
+    {"revision", 2, STAGE_HEAD, NULL},          {"created", 2, STAGE_HEAD, NULL},
+    {"not_after", 2, STAGE_HEAD, NULL},         {NULL, 0, STAGE_HEAD, NULL},
 };
 
 static void
@@ -316,15 +287,11 @@ parse_record(struct build *b)
 {
     const struct record_kind *kind = record_kinds;
 
-    if (b->stage == STAGE_END)
-        refuse(&b->in, "record_unknown", "a line after the end");
     while (kind->keyword != NULL && strcmp(b->in.field[0], kind->keyword) != 0)
         kind++;
-    if (kind->keyword == NULL)
-        refuse(&b->in, "record_unknown", "the record is of no known kind");
-    /* The lines before the windows come once; the others repeat until a later kind comes. */
-    if (b->stage < kind->from || b->stage > kind->stage ||
-        (kind->stage <= STAGE_NOT_AFTER && b->stage != kind->from))
+    if (kind->keyword == NULL || b->stage == STAGE_END)
+        refuse(&b->in, "record_unknown", "of no known kind, or behind the end");
+    if (kind->stage < b->stage)
         refuse(&b->in, "out_of_order", "the record is out of order or given twice");
     if (b->in.count != kind->fields)
         refuse(&b->in, "field_count", "the record has too few or too many fields");
@@ -340,6 +307,8 @@ compile_posix(struct build *b)
     size_t room = 0;
 
     b->record = grow(b->record, &room, RECORD_MAX, 1);
+    parse_head(b);
+    b->stage = STAGE_WINDOWS;
     output_write(&b->out, b->header, sizeof(b->header));
     while (input_next(&b->in))
         parse_record(b);

@@ -118,13 +118,14 @@ static void
 map_newer(struct wiped_page *page)
 {
     int in_use = atomic_load(&current) - 1;
-    int slot = sweep(page);
+    const struct mapped_file *old = in_use < 0 ? NULL : &slots[in_use].file;
+    int slot;
 
-    if (slot < 0)
+    if ((in_use >= 0 && !posix_db_is_superseded(&slots[in_use])) || (slot = sweep(page)) < 0)
         return;
     if (!posix_db_open(&slots[slot], IDMAP_POSIX_DB) ||
-        (in_use >= 0 && slots[slot].file.inode == slots[in_use].file.inode &&
-         slots[slot].file.device == slots[in_use].file.device)) {
+        (old != NULL && slots[slot].file.inode == old->inode &&
+         slots[slot].file.device == old->device)) {
         mapped_file_close(&slots[slot].file);
         atomic_store(&not_before, coarse_now() + RETRY_AFTER);
         return;
@@ -137,13 +138,9 @@ map_newer(struct wiped_page *page)
 static void
 refresh(struct wiped_page *page)
 {
-    int in_use;
-
     if (coarse_now() < atomic_load(&not_before) || atomic_flag_test_and_set(&page->mapping))
         return;
-    in_use = atomic_load(&current) - 1;
-    if (in_use < 0 || posix_db_is_superseded(&slots[in_use]))
-        map_newer(page);
+    map_newer(page);
     atomic_flag_clear(&page->mapping);
     sweep_left_behind(page);
 }
@@ -236,8 +233,5 @@ nss_cursor_lock(enum posix_kind kind)
 void
 nss_cursor_unlock(enum posix_kind kind)
 {
-    struct wiped_page *page = atomic_load(&wiped);
-
-    if (page != NULL)
-        atomic_flag_clear(&page->cursor[kind]);
+    atomic_flag_clear(&atomic_load(&wiped)->cursor[kind]);
 }

@@ -16,26 +16,12 @@
 #include "nss_copy.h"
 #include "nss_map.h"
 
-#define PUBLIC __attribute__((visibility("default")))
-typedef enum nss_status status_t;
-
-/* The prototypes are glibc's (nss/nss.h, "Actions in the NSS configuration"); no header has them.
- */
-PUBLIC status_t _nss_idmap_getpwnam_r(const char *, struct passwd *, char *, size_t, int *);
-PUBLIC status_t _nss_idmap_getpwuid_r(uid_t, struct passwd *, char *, size_t, int *);
-PUBLIC status_t _nss_idmap_setpwent(int);
-PUBLIC status_t _nss_idmap_getpwent_r(struct passwd *, char *, size_t, int *);
-PUBLIC status_t _nss_idmap_endpwent(void);
-PUBLIC status_t _nss_idmap_getgrnam_r(const char *, struct group *, char *, size_t, int *);
-PUBLIC status_t _nss_idmap_getgrgid_r(gid_t, struct group *, char *, size_t, int *);
-PUBLIC status_t _nss_idmap_setgrent(int);
-PUBLIC status_t _nss_idmap_getgrent_r(struct group *, char *, size_t, int *);
-PUBLIC status_t _nss_idmap_endgrent(void);
-PUBLIC status_t _nss_idmap_initgroups_dyn(const char *, gid_t, long int *, long int *, gid_t **,
-                                          long int, int *);
+/* glibc finds these by name; no header has their prototypes. */
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+#define ENTRY_POINT __attribute__((visibility("default"))) enum nss_status
 
 /* The record that was found, copied out; or why there is none. */
-static status_t
+static enum nss_status
 give(const struct posix_db *db, enum posix_found found, const struct posix_record *record,
      void *out, char *buffer, size_t size, int *errnop)
 {
@@ -46,14 +32,14 @@ give(const struct posix_db *db, enum posix_found found, const struct posix_recor
 }
 
 /* A lookup by name, or by number when there is no name. */
-static status_t
+static enum nss_status
 look_up(enum posix_kind kind, const char *name, uint32_t number, void *out, char *buffer,
         size_t size, int *errnop)
 {
     struct nss_lease lease = nss_map_take();
     enum posix_found found = POSIX_DAMAGED;
     struct posix_record record;
-    status_t status;
+    enum nss_status status;
 
     if (lease.db != NULL)
         found = name != NULL ? posix_db_by_name(lease.db, kind, name, &record)
@@ -63,25 +49,25 @@ look_up(enum posix_kind kind, const char *name, uint32_t number, void *out, char
     return status;
 }
 
-status_t
+ENTRY_POINT
 _nss_idmap_getpwnam_r(const char *name, struct passwd *out, char *buffer, size_t size, int *errnop)
 {
     return look_up(POSIX_USER, name, 0, out, buffer, size, errnop);
 }
 
-status_t
+ENTRY_POINT
 _nss_idmap_getpwuid_r(uid_t uid, struct passwd *out, char *buffer, size_t size, int *errnop)
 {
     return look_up(POSIX_USER, NULL, uid, out, buffer, size, errnop);
 }
 
-status_t
+ENTRY_POINT
 _nss_idmap_getgrnam_r(const char *name, struct group *out, char *buffer, size_t size, int *errnop)
 {
     return look_up(POSIX_GROUP, name, 0, out, buffer, size, errnop);
 }
 
-status_t
+ENTRY_POINT
 _nss_idmap_getgrgid_r(gid_t gid, struct group *out, char *buffer, size_t size, int *errnop)
 {
     return look_up(POSIX_GROUP, NULL, gid, out, buffer, size, errnop);
@@ -94,7 +80,7 @@ static struct cursor {
 } cursors[POSIX_KINDS];
 
 /* Puts an enumeration before its first record: the next one opens what is installed then. */
-static status_t
+static enum nss_status
 rewind_cursor(enum posix_kind kind)
 {
     int saved = errno;
@@ -110,14 +96,14 @@ rewind_cursor(enum posix_kind kind)
     return NSS_STATUS_SUCCESS;
 }
 
-static status_t
+static enum nss_status
 next(enum posix_kind kind, void *out, char *buffer, size_t size, int *errnop)
 {
     struct cursor *cursor = &cursors[kind];
     enum posix_found found = POSIX_DAMAGED;
     struct posix_record record;
     int saved = errno;
-    status_t status;
+    enum nss_status status;
 
     if (!nss_cursor_lock(kind)) {
         *errnop = EAGAIN;
@@ -133,39 +119,39 @@ next(enum posix_kind kind, void *out, char *buffer, size_t size, int *errnop)
     return status;
 }
 
-status_t
+ENTRY_POINT
 _nss_idmap_setpwent(int stay_open)
 {
     (void)stay_open;
     return rewind_cursor(POSIX_USER);
 }
 
-status_t
+ENTRY_POINT
 _nss_idmap_getpwent_r(struct passwd *out, char *buffer, size_t size, int *errnop)
 {
     return next(POSIX_USER, out, buffer, size, errnop);
 }
 
-status_t
+ENTRY_POINT
 _nss_idmap_endpwent(void)
 {
     return rewind_cursor(POSIX_USER);
 }
 
-status_t
+ENTRY_POINT
 _nss_idmap_setgrent(int stay_open)
 {
     (void)stay_open;
     return rewind_cursor(POSIX_GROUP);
 }
 
-status_t
+ENTRY_POINT
 _nss_idmap_getgrent_r(struct group *out, char *buffer, size_t size, int *errnop)
 {
     return next(POSIX_GROUP, out, buffer, size, errnop);
 }
 
-status_t
+ENTRY_POINT
 _nss_idmap_endgrent(void)
 {
     return rewind_cursor(POSIX_GROUP);
@@ -174,7 +160,7 @@ _nss_idmap_endgrent(void)
 /* Adds a user's secondary gids, but for `primary`, to glibc's array, up to `limit` in all (none
  * when
  * <= 0). The array may move: that is this function's contract. */
-static status_t
+static enum nss_status
 add_gids(const struct posix_db *db, const struct posix_record *user, gid_t primary, long int *start,
          long int *size, gid_t **groups, long int limit, int *errnop)
 {
@@ -207,14 +193,14 @@ add_gids(const struct posix_db *db, const struct posix_record *user, gid_t prima
     return NSS_STATUS_SUCCESS;
 }
 
-status_t
+ENTRY_POINT
 _nss_idmap_initgroups_dyn(const char *name, gid_t primary, long int *start, long int *size,
                           gid_t **groups, long int limit, int *errnop)
 {
     struct nss_lease lease = nss_map_take();
     enum posix_found found = POSIX_DAMAGED;
     struct posix_record user;
-    status_t status;
+    enum nss_status status;
 
     if (lease.db != NULL)
         found = posix_db_by_name(lease.db, POSIX_USER, name, &user);

@@ -57,6 +57,7 @@ take_argument(struct idmap_settings *settings, const char *argument)
         {"socket=", &settings->socket_path},
         {"verifier_user=", &settings->verifier_user},
     };
+    struct id_windows *windows = &settings->windows;
     uint32_t first = 0, last = 0;
     const char *rest = NULL;
 
@@ -72,13 +73,12 @@ take_argument(struct idmap_settings *settings, const char *argument)
         return true;
     }
     if (strncmp(argument, "window=", 7) == 0) {
-        if (settings->window_count == IDMAP_WINDOWS_MAX ||
-            !read_number(argument + 7, '-', &first, &rest) ||
+        if (windows->count == WINDOW_MAX || !read_number(argument + 7, '-', &first, &rest) ||
             !read_number(rest, '\0', &last, &rest) || first > last || number_is_refused(first) ||
             number_is_refused(last))
             return false;
-        settings->windows[settings->window_count].first = first;
-        settings->windows[settings->window_count++].last = last;
+        windows->window[windows->count].first = first;
+        windows->window[windows->count++].last = last;
         return true;
     }
     settings->debug = settings->debug || strcmp(argument, "debug") == 0;
@@ -95,11 +95,9 @@ find_standing(const struct idmap_login *login)
         return IDMAP_NAMELESS;
     if (number_is_refused(entry->pw_uid))
         return IDMAP_FOREIGN;
-    for (size_t i = 0; i < settings->window_count; i++)
-        if (entry->pw_uid >= settings->windows[i].first &&
-            entry->pw_uid <= settings->windows[i].last)
-            return IDMAP_OURS;
-    return settings->window_count == 0 || settings->faulty ? IDMAP_OURS : IDMAP_FOREIGN;
+    if (settings->windows.count == 0 || settings->faulty)
+        return IDMAP_OURS;
+    return id_windows_hold(&settings->windows, entry->pw_uid) ? IDMAP_OURS : IDMAP_FOREIGN;
 }
 
 int
@@ -146,7 +144,7 @@ idmap_unconfigured(const struct idmap_login *login, struct idmap_refusal *refusa
     refusal->detail = faulty ? "argument" : "no_window";
     refusal->pam_code = PAM_SERVICE_ERR;
     return faulty ? login->in_file || login->standing != IDMAP_FOREIGN
-                  : login->in_file && login->settings.window_count == 0;
+                  : login->in_file && login->settings.windows.count == 0;
 }
 
 bool
@@ -211,7 +209,7 @@ idmap_account_phase(const struct idmap_login *login)
         return PAM_IGNORE;
     /* Sound files without the name: ours only if a window says that the number is. */
     if (reason == IDMAP_ACCOUNT_UNKNOWN &&
-        (login->standing == IDMAP_NAMELESS || login->settings.window_count == 0))
+        (login->standing == IDMAP_NAMELESS || login->settings.windows.count == 0))
         return PAM_IGNORE;
     if (reason == IDMAP_OK) {
         if (idmap_system_agrees(login))

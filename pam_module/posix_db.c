@@ -33,15 +33,11 @@ record_at(const struct posix_db *db, enum posix_kind kind, uint32_t reference, u
 static bool
 is_permitted(const struct id_windows *windows, uint32_t number)
 {
-    if (number_is_refused(number))
-        return false;
-    for (uint32_t i = 0; i < windows->count; i++)
-        if (number >= windows->window[i].first && number <= windows->window[i].last)
-            return true;
-    return false;
+    return !number_is_refused(number) && id_windows_hold(windows, number);
 }
 
-/* Takes from a user's record what only users have, and counts its strings. */
+/* What only users have: taken from the record, and its strings counted; then, in is_sound_user,
+ * with the strings known to lie inside the record, checked. */
 static void
 take_user(const unsigned char *bytes, struct posix_record *user)
 {
@@ -52,16 +48,14 @@ take_user(const unsigned char *bytes, struct posix_record *user)
     user->gecos_length = load_u16(bytes + USER_AT_GECOS_LENGTH);
     user->home_length = load_u16(bytes + USER_AT_HOME_LENGTH);
     user->strings_size +=
-        user->gecos_length + user->home_length + 3 + load_u16(bytes + USER_AT_SHELL_LENGTH);
+        user->gecos_length + user->home_length + load_u16(bytes + USER_AT_SHELL_LENGTH) + 3;
     user->count = load_u32(bytes + USER_AT_GID_COUNT);
 }
 
-/* Whether that passes its checks. The strings lie inside the record. */
 static bool
 is_sound_user(const struct posix_db *db, const struct posix_record *user)
 {
-    const char *gecos = user->name + user->name_length + 1;
-    const char *home = gecos + user->gecos_length + 1;
+    const char *home = user->name + user->name_length + user->gecos_length + 2;
 
     return (unsigned)user->state < USER_STATE_COUNT &&
            is_permitted(&db->windows[POSIX_GROUP], user->gid_number) && home[-1] == '\0' &&
@@ -208,16 +202,6 @@ read_windows(const unsigned char *header, size_t kind, struct id_windows *window
     return true;
 }
 
-/* Whether an index is a power of two of slots, and no search in it is longer than that. */
-static bool
-is_sound_index(uint64_t size, uint32_t max_probes)
-{
-    uint64_t slots = size / SLOT_SIZE;
-
-    return size % SLOT_SIZE == 0 && slots >= INDEX_MIN_SLOTS && (slots & (slots - 1)) == 0 &&
-           max_probes <= slots;
-}
-
 bool
 posix_db_read_header(struct posix_db *db)
 {
@@ -244,8 +228,12 @@ posix_db_read_header(struct posix_db *db)
         db->section[i].size = size;
     }
     for (size_t i = 0; i < INDEX_COUNT; i++) {
+        uint64_t size = db->section[SECTION_OF_INDEX(i)].size;
+
+        /* A power of two of slots, and no search longer than that. */
         db->max_probes[i] = load_u32(header + POSIX_AT_MAX_PROBES + i * 4);
-        if (!is_sound_index(db->section[SECTION_OF_INDEX(i)].size, db->max_probes[i]))
+        if (size < INDEX_MIN_SLOTS * SLOT_SIZE || (size & (size - 1)) != 0 ||
+            db->max_probes[i] > size / SLOT_SIZE)
             return false;
     }
     return true;

@@ -20,6 +20,16 @@ struct id_windows {
     } window[WINDOW_MAX];
 };
 
+/* Whether the number is inside a window. */
+static inline bool
+id_windows_hold(const struct id_windows *windows, uint32_t number)
+{
+    for (uint32_t i = 0; i < windows->count; i++)
+        if (number >= windows->window[i].first && number <= windows->window[i].last)
+            return true;
+    return false;
+}
+
 struct posix_db {
     struct mapped_file file;
     uint64_t revision;

@@ -167,6 +167,12 @@ def revoke(registry: Registry, author: Author, kind: CredentialKind, name: str) 
         writer.revoke_credential(kind, name)
 
 
+def forget_answers(registry: Registry, at: int) -> int:
+    """Removes the answers to repeat that expired; gives how many."""
+    with registry.write(Author("work", "answers to repeat expired")) as writer:
+        return writer.forget_answers(at)
+
+
 def _add(
     registry: Registry,
     author: Author,

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from idmap.application.questions import (
     AccountQuestion,
@@ -47,6 +47,9 @@ class Clock(Protocol):
 
 
 # --- the registry -----------------------------------------------------------------------------
+
+LOW_PERCENT: Final = 10
+"""Of a range; a range that a year filled leaves a month's warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,24 @@ class RangeStatus:
 
     range: NumberRange
     next_number: int
-    """The lowest number never issued; above `range.last` when exhausted."""
+    """No number below it is given any more; above `range.last` when exhausted."""
+    passed_over: int = 0
+    """Numbers from `next_number` on that are issued or withheld already."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers the range has."""
+        return self.range.last - self.range.first + 1
+
+    @property
+    def free(self) -> int:
+        """How many numbers it can still give."""
+        return max(0, self.range.last - self.next_number + 1 - self.passed_over)
+
+    @property
+    def is_low(self) -> bool:
+        """Whether less than LOW_PERCENT of it is left: time to add another one."""
+        return self.free * 100 < self.size * LOW_PERCENT
 
 
 @dataclass(frozen=True, slots=True)

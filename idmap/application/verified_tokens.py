@@ -21,7 +21,8 @@ from typing import Any, Final
 from idmap.application.introspect import is_opaque
 from idmap.application.ports import IssuerKeys, SignatureChecker
 from idmap.application.verify_token import OpaqueVerifier, TokenVerifier
-from idmap.domain.claims import Check, VerifiedClaims
+from idmap.domain.checks import Check
+from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import Door, DoorKind
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.secrets import Secret

@@ -43,6 +43,8 @@ class Reason(StrEnum):
     AUTHENTICATION_TOO_OLD = "authentication_too_old"
     ASSURANCE_TOO_LOW = "assurance_too_low"
     ACR_REFUSED = "acr_refused"
+    CAPABILITY_MISSING = "capability_missing"
+    USERINFO_MISMATCH = "userinfo_mismatch"
     ISSUER_UNAVAILABLE = "issuer_unavailable"
 
     # the person and the account
@@ -122,6 +124,9 @@ class Reason(StrEnum):
     CONFIGURATION_INVALID = "configuration_invalid"
     SCHEMA_MISMATCH = "schema_mismatch"
     RECORD_BROKEN = "record_broken"
+    BACKUP_INVALID = "backup_invalid"
+    BACKUP_FOREIGN = "backup_foreign"
+    DATABASE_IN_USE = "database_in_use"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -223,6 +228,14 @@ REASONS: Final = MappingProxyType(
         Reason.ACR_REFUSED: _T(
             "This door needs a stronger authentication, such as a second factor.",
             "Log in again with a second factor and request a fresh token.",
+        ),
+        Reason.CAPABILITY_MISSING: _T(
+            "This door needs a token with a capability that this one does not have.",
+            "Request a token with the scope that the door wants, such as 'compute.create'.",
+        ),
+        Reason.USERINFO_MISMATCH: _T(
+            "The token's issuer names one person at introspection and another at userinfo.",
+            "Report it to the identity provider; nobody is let in on such an answer.",
         ),
         Reason.ISSUER_UNAVAILABLE: _T(
             "The identity provider could not be asked.", "Try again when it answers."
@@ -438,6 +451,18 @@ REASONS: Final = MappingProxyType(
         Reason.RECORD_BROKEN: _T(
             "The record of changes does not hold: an entry was altered or removed.",
             "Treat it as a security incident; compare with a backup.",
+        ),
+        Reason.BACKUP_INVALID: _T(
+            "The file is no backup of a registry, or it is damaged.",
+            "Take another copy: one that 'idmap db backup' wrote verifies itself.",
+        ),
+        Reason.BACKUP_FOREIGN: _T(
+            "The backup belongs to another realm.",
+            "Check the file; if it is meant, repeat with --another-realm.",
+        ),
+        Reason.DATABASE_IN_USE: _T(
+            "Another process has the database open.",
+            "Stop 'idmap serve', 'idmap work' and every other idmap command, or wait for the restore to end.",
         ),
         Reason.INTERNAL_ERROR: _T(
             "Something went wrong inside idmap.", "Give the reference to the site's support."

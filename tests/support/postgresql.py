@@ -47,10 +47,10 @@ _numbers = count(1)
 class Cluster:
     """A running server and its directory."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: str = _PLACE) -> None:
         # Short: the path of a socket has 107 characters at most. In memory where the machine allows: fsync is
         # asked for all the same, and no test cuts the power.
-        self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir=_PLACE))
+        self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir=place))
         self.data = self.directory / "data"
         self._server: subprocess.Popen[bytes] | None = None
         self._main_process = os.getpid()

@@ -75,7 +75,12 @@ class AccountWriter(Transaction):
             )
         group_id = self._group_id(change.group)
         number, name = self._allocator.allocate(
-            group_range, RangePurpose.GROUPS, change.spelled, f"group:{group_id}", None
+            group_range,
+            RangePurpose.GROUPS,
+            change.spelled,
+            f"group:{group_id}",
+            None,
+            self._holder(change.group),
         )
         self._insert(POSIX_GROUPS, {"group_id": group_id, "name": name, "gid_number": number})
         group = PosixGroup(GroupName(name), GidNumber(number))
@@ -112,6 +117,7 @@ class AccountWriter(Transaction):
             change.spelled,
             f"account:{account_id}",
             change.rule_id,
+            self._holder(identity),
         )
         primary_id, primary_group = known[change.primary_group]
         secondary = {

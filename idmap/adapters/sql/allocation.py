@@ -4,7 +4,8 @@ Works within one exclusive transaction: it reads where a range stands when it is
 it, counts up in memory, and writes the ledger's rows with `flush`. A number is passed over when
 the ledger has it already, when the marks outside the database count it as issued, when it lies
 where none may lie (law 10), or when the name made from it is taken. Nothing is given back: a
-range only ever moves upward.
+range only ever moves upward. What was issued to the same person or group by a history that this
+database does not hold is given to them again, and to nobody else (withheld.py).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
 
 from idmap.adapters.sql.high_water import Marks
+from idmap.adapters.sql.journal import Issue
 from idmap.adapters.sql.tables import LEDGER_NAMES, LEDGER_NUMBERS, NODE_LOCAL_NAMES, RANGES
+from idmap.adapters.sql.withheld import NAME_WITHHELD, held_for, withheld_numbers
 from idmap.application.ports import Author
 from idmap.domain.errors import Conflict, InvalidInput
 from idmap.domain.names import check_generated_name
@@ -29,12 +32,12 @@ _NAME_KINDS: Final = {RangePurpose.PEOPLE: "user", RangePurpose.GROUPS: "group"}
 _WINDOW: Final = 4096
 """How many numbers ahead the ledger is asked about at once."""
 
-_TAKEN: Final = select(
-    or_(
-        exists().where(LEDGER_NAMES.c.name == bindparam("wanted")),
-        exists().where(NODE_LOCAL_NAMES.c.name == bindparam("wanted")),
-    )
+_ISSUED_OR_LOCAL: Final = (
+    exists().where(LEDGER_NAMES.c.name == bindparam("wanted")),
+    exists().where(NODE_LOCAL_NAMES.c.name == bindparam("wanted")),
 )
+_TAKEN: Final = select(or_(*_ISSUED_OR_LOCAL, NAME_WITHHELD))
+_TAKEN_FOR_HOLDER: Final = select(or_(*_ISSUED_OR_LOCAL))
 
 
 @dataclass(slots=True)
@@ -61,6 +64,8 @@ class Allocator:
         self._new_numbers: list[dict[str, Any]] = []
         self._new_names: list[dict[str, Any]] = []
         self._pending_names: set[str] = set()
+        self.issued: list[Issue] = []
+        """Everything that this transaction gave out and the journal does not have yet."""
 
     def allocate(
         self,
@@ -69,14 +74,19 @@ class Allocator:
         spelled: str | None,
         owner: str,
         rule: str | None,
+        holder: str,
     ) -> tuple[int, str]:
-        """A number of the range and a name: the spelled one if it is free, else one made from the
-        number.
+        """A number of the range and a name: what `holder` once had; else the spelled name if it
+        is free, else one made from the number.
 
         Raises InvalidInput(RANGE_UNKNOWN, NAME_REFUSED) and Conflict(RANGE_EXHAUSTED), with
         nothing taken.
         """
         standing = self._standing(range_name, purpose)
+        again = self._held_before(purpose, holder)
+        if again is not None:
+            self._issue(again.number, again.name, purpose, self._range_of(again), owner, rule)
+            return again.number, again.name
         if spelled is not None and self._is_taken(check_generated_name(spelled)):
             spelled = None
         number = self._free_number(standing, standing.next_number)
@@ -84,7 +94,8 @@ class Allocator:
             number = self._free_number(standing, number + 1)
         name = spelled or f"{_PREFIXES[purpose]}{number}"
         standing.next_number = number + 1
-        self._issue(standing, number, name, owner, rule)
+        self._issue(number, name, purpose, standing.name, owner, rule)
+        self.issued.append(Issue(_NAME_KINDS[purpose], name, number, holder))
         return number, name
 
     def flush(self) -> None:
@@ -116,6 +127,34 @@ class Allocator:
             )
         return standing
 
+    def _held_before(self, purpose: RangePurpose, holder: str) -> Issue | None:
+        """Name and number that the holder had, while nobody has either and a range allows them."""
+        kind = _NAME_KINDS[purpose]
+        for issue in held_for(self._connection, kind, holder) if holder else ():
+            number_issued = exists().where(
+                LEDGER_NUMBERS.c.kind == _KINDS[purpose], LEDGER_NUMBERS.c.number == issue.number
+            )
+            taken = issue.name in self._pending_names or self._connection.scalar(
+                _TAKEN_FOR_HOLDER, {"wanted": issue.name}
+            )
+            if taken or self._connection.scalar(select(number_issued)):
+                continue
+            if not is_refused_number(issue.number) and self._range_of(issue) is not None:
+                return issue
+        return None
+
+    def _range_of(self, issue: Issue) -> str | None:
+        """The range of today in which a number from before lies; nodes accept it in no other."""
+        purpose = "people" if issue.kind == "user" else "groups"
+        found: str | None = self._connection.scalar(
+            select(RANGES.c.name).where(
+                RANGES.c.purpose == purpose,
+                RANGES.c.first <= issue.number,
+                RANGES.c.last >= issue.number,
+            )
+        )
+        return found
+
     def _free_number(self, standing: _Standing, number: int) -> int:
         while number <= standing.last:
             allowed = self._marks.next_above(standing.purpose, number)
@@ -128,14 +167,16 @@ class Allocator:
         raise Conflict(Reason.RANGE_EXHAUSTED, f"range {standing.name} ends at {standing.last}")
 
     def _is_issued(self, standing: _Standing, number: int) -> bool:
-        """Whether the ledger has it. Numbers given in this transaction lie below `next_number`."""
+        """Whether the ledger has it, or it is withheld. Numbers given in this transaction lie below `next_number`."""
         if number > standing.known_until:
             standing.known_until = number + _WINDOW
             found = select(LEDGER_NUMBERS.c.number).where(
                 LEDGER_NUMBERS.c.kind == _KINDS[standing.purpose],
                 LEDGER_NUMBERS.c.number.between(number, standing.known_until),
             )
-            standing.issued = frozenset(self._connection.scalars(found))
+            standing.issued = frozenset(self._connection.scalars(found)) | withheld_numbers(
+                self._connection, _NAME_KINDS[standing.purpose], number, standing.known_until
+            )
         return number in standing.issued
 
     def _is_taken(self, name: str) -> bool:
@@ -144,7 +185,13 @@ class Allocator:
         return bool(self._connection.scalar(_TAKEN, {"wanted": name}))
 
     def _issue(
-        self, standing: _Standing, number: int, name: str, owner: str, rule: str | None
+        self,
+        number: int,
+        name: str,
+        purpose: RangePurpose,
+        range_name: str | None,
+        owner: str,
+        rule: str | None,
     ) -> None:
         issued = {
             "owner": owner,
@@ -155,11 +202,11 @@ class Allocator:
         self._new_numbers.append(
             issued
             | {
-                "kind": _KINDS[standing.purpose],
+                "kind": _KINDS[purpose],
                 "number": number,
-                "range_name": standing.name,
+                "range_name": range_name,
                 "rule": rule,
             }
         )
-        self._new_names.append(issued | {"kind": _NAME_KINDS[standing.purpose], "name": name})
+        self._new_names.append(issued | {"kind": _NAME_KINDS[purpose], "name": name})
         self._pending_names.add(name)

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, select
 
+from idmap.adapters.sql.high_water import Anchor, Head
 from idmap.adapters.sql.tables import CHANGE_BODIES, CHANGES
 from idmap.application.ports import Author, ChangeEntry
 from idmap.domain.errors import Conflict
@@ -52,11 +53,10 @@ class ChangeLog:
         self._connection = connection
         self._author = author
         self._at = at
-        newest = connection.execute(
-            select(CHANGES.c.sequence, CHANGES.c.chain).order_by(CHANGES.c.sequence.desc()).limit(1)
-        ).first()
-        self._sequence: int = newest.sequence if newest else 0
-        self._chain: bytes = newest.chain if newest else _FIRST_LINK
+        self.began: Final = head_of(connection)
+        """The head that this transaction found."""
+        self._sequence = self.began.sequence
+        self._chain = bytes.fromhex(self.began.chain)
         self._leaves: list[dict[str, Any]] = []
         self._bodies: list[dict[str, Any]] = []
 
@@ -92,6 +92,13 @@ class ChangeLog:
         return self._sequence
 
     @property
+    def anchor(self) -> Anchor | None:
+        """What must be kept outside the database before the commit; None when nothing was appended."""
+        if self._sequence == self.began.sequence:
+            return None
+        return Anchor(self.began, Head(self._sequence, self._chain.hex()))
+
+    @property
     def held_back(self) -> int:
         """How many entries wait for `flush`."""
         return len(self._leaves)
@@ -102,6 +109,36 @@ class ChangeLog:
             self._connection.execute(insert(CHANGES), self._leaves)
             self._connection.execute(insert(CHANGE_BODIES), self._bodies)
             self._leaves, self._bodies = [], []
+
+
+def head_of(connection: Connection) -> Head:
+    """Where the record ends now."""
+    newest = connection.execute(
+        select(CHANGES.c.sequence, CHANGES.c.chain).order_by(CHANGES.c.sequence.desc()).limit(1)
+    ).first()
+    if newest is None:
+        return Head(0, _FIRST_LINK.hex())
+    return Head(newest.sequence, bytes(newest.chain).hex())
+
+
+def chain_at(connection: Connection, sequence: int) -> str | None:
+    """The chain after that entry in hexadecimal; None when there is no such entry."""
+    if sequence == 0:
+        return _FIRST_LINK.hex()
+    found = connection.scalar(select(CHANGES.c.chain).where(CHANGES.c.sequence == sequence))
+    return None if found is None else bytes(found).hex()
+
+
+def holds(connection: Connection, anchor: Anchor | None) -> bool:
+    """Whether the record is one that the anchor knows: it holds one of the two heads. When other hosts write too, the
+    newest entry may be any.
+    """
+    if anchor is None:
+        return True
+    newest = head_of(connection)
+    return newest in {anchor.before, anchor.after} or any(
+        chain_at(connection, head.sequence) == head.chain for head in (anchor.after, anchor.before)
+    )
 
 
 def list_changes(connection: Connection, after: int, limit: int) -> tuple[ChangeEntry, ...]:

@@ -42,7 +42,9 @@ class Database(Protocol):
         ...
 
     def check_exists(self) -> None:
-        """Raises Unavailable(SERVICE_UNAVAILABLE) when there is none to open."""
+        """Raises Unavailable(SERVICE_UNAVAILABLE) when there is none to open, Conflict(DATABASE_IN_USE) while it is
+        being restored; nobody restores it from then on until `close`.
+        """
         ...
 
     def rehearsing(self) -> AbstractContextManager[Connection]:

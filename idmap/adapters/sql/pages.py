@@ -1,8 +1,9 @@
 """Lists for administrators, a page at a time: by key, never by offset, with no more in memory than the page.
 
 Each list is in the order of one key that never changes for a row. With a prefix or a span the key is the column asked
-about, so that the index serves both. Names and subjects are compared byte for byte on every database. What has no
-index (a part of a name, states of identities) reads on until the page is full; it costs time, never memory.
+about, so that the index serves both. Names and subjects stand in the order of their bytes on every database
+(migrations/env.py). What has no index (a part of a name, states of identities) reads on until the page is full; it
+costs time, never memory.
 """
 
 from __future__ import annotations
@@ -113,13 +114,13 @@ class PageReader:
         key: ColumnElement[Any]
         start: After
         if asked.prefix is not None:
-            key, start = _bytewise(self._db, ACCOUNTS.c.username), _text(after)
+            key, start = ACCOUNTS.c.username, _text(after)
         elif asked.uid_from is not None or asked.uid_to is not None:
             key, start = ACCOUNTS.c.uid_number, _number(after)
         else:
             key, start = ACCOUNTS.c.account_id, _number(after)
         statement = select(ACCOUNTS.c.account_id, key.label("page_key"))
-        for condition in _account_conditions(self._db, asked):
+        for condition in _account_conditions(asked):
             statement = statement.where(condition)
         branches = _of_group(self._db, statement, key, asked.group)
         rows = _merged(self._db, branches, start, limit)
@@ -134,7 +135,7 @@ class PageReader:
         """With a group alone, its index leads; with an issuer, the subjects' order."""
         if asked.prefix is not None and asked.issuer is None:
             raise InvalidInput(Reason.REQUEST_INVALID, "subject_prefix: only with issuer")
-        subject = _bytewise(self._db, IDENTITIES.c.subject)
+        subject = IDENTITIES.c.subject
         conditions: list[ColumnElement[bool]] = []
         key: ColumnElement[Any]
         start: After
@@ -167,7 +168,7 @@ class PageReader:
         if asked.prefix is None:
             key: ColumnElement[Any] = POSIX_GROUPS.c.gid_number
             return _page(self._db, statement, key, _number(after), limit, _both_groups)
-        key = _bytewise(self._db, POSIX_GROUPS.c.name)
+        key = POSIX_GROUPS.c.name
         statement = statement.where(_begins(key, asked.prefix))
         return _page(self._db, statement, key, _text(after), limit, _both_groups)
 
@@ -205,7 +206,7 @@ class PageReader:
         statement = _ENROLLED
         if node_class is not None:
             statement = statement.where(NODES.c.node_class == node_class)
-        key = _bytewise(self._db, NODES.c.name)
+        key = NODES.c.name
         return _page(self._db, statement, key, _text(after), limit, node_of)
 
     def page_of_machines(
@@ -260,15 +261,11 @@ class PageReader:
         ]
 
     def page_of_runs(self, *, after: str | None = None, limit: int = 20) -> Page[RunRecord]:
-        statement = select(RUNS).order_by(
-            RUNS.c.started.desc(), _bytewise(self._db, RUNS.c.run_id).desc()
-        )
+        statement = select(RUNS).order_by(RUNS.c.started.desc(), RUNS.c.run_id.desc())
         if after is not None:
             started, _, run_id = after.partition(":")
             older = RUNS.c.started < _number(started)
-            same = and_(
-                RUNS.c.started == _number(started), _bytewise(self._db, RUNS.c.run_id) < run_id
-            )
+            same = and_(RUNS.c.started == _number(started), RUNS.c.run_id < run_id)
             statement = statement.where(or_(older, same))
         found = [run_of(row) for row in self._db.execute(statement.limit(limit + 1))]
         last = found[limit - 1] if len(found) > limit else None
@@ -300,16 +297,14 @@ _ENROLLED: Final = select(NODES).where(
 )
 
 
-def _account_conditions(
-    connection: Connection, asked: AccountQuestion
-) -> list[ColumnElement[bool]]:
+def _account_conditions(asked: AccountQuestion) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if asked.state is not None:
         conditions.append(ACCOUNTS.c.state == str(asked.state))
     if asked.rules is not None:
         conditions.append(ACCOUNTS.c.rule_id.in_(asked.rules))
     if asked.prefix is not None:
-        conditions.append(_begins(_bytewise(connection, ACCOUNTS.c.username), asked.prefix))
+        conditions.append(_begins(ACCOUNTS.c.username, asked.prefix))
     if asked.search:
         conditions.append(ACCOUNTS.c.username.icontains(asked.search, autoescape=True))
     if asked.uid_from is not None:
@@ -399,11 +394,6 @@ def _text(after: After) -> str | None:
 
 def _is(table: Any, identity: Identity) -> ColumnElement[bool]:
     return and_(table.c.subject == identity.subject, table.c.issuer == identity.issuer)
-
-
-def _bytewise(connection: Connection, column: ColumnElement[str]) -> ColumnElement[str]:
-    """The column in the order of its bytes, whatever the database's own language is. SQLite knows no other."""
-    return column.collate("C") if connection.dialect.name == "postgresql" else column
 
 
 def _begins(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:

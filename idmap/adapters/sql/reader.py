@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, select, union
 
 from idmap.adapters.sql import changes, evidence, people
+from idmap.adapters.sql.high_water import HighWaterFile
 from idmap.adapters.sql.pages import PageReader
 from idmap.adapters.sql.records import (
     ban_of,
@@ -36,6 +38,7 @@ from idmap.adapters.sql.tables import (
     IDENTITIES,
     ISSUERS,
     KEPT_ANSWERS,
+    LEDGER_NUMBERS,
     NODES,
     OBSERVATIONS,
     POSIX_GROUPS,
@@ -43,6 +46,7 @@ from idmap.adapters.sql.tables import (
     REALM,
     RULE_VERSIONS,
     RUNS,
+    WITHHELD,
 )
 from idmap.application.ports import (
     ChangeEntry,
@@ -56,20 +60,24 @@ from idmap.application.ports import (
 from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
-from idmap.domain.errors import NotFound
+from idmap.domain.errors import Conflict, NotFound
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.linking import Evidence
+from idmap.domain.numbers import RangePurpose
 from idmap.domain.provisioning import PersonFacts
+from idmap.domain.reasons import Reason
 from idmap.domain.rules import EMPTY_RULES, RuleSet, parse_rules
 
 
 class SqlReader(PageReader):
     """Implements `RegistryReader`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, outside: HighWaterFile | None = None) -> None:
+        """With `outside`, the record of changes is also compared with its anchor there."""
         self._connection = connection
+        self._outside = outside
 
     @property
     def _db(self) -> Connection:
@@ -98,7 +106,28 @@ class SqlReader(PageReader):
         return None if row is None else (row.version, row.document)
 
     def ranges(self) -> tuple[RangeStatus, ...]:
+        return tuple(
+            replace(status, passed_over=self._passed_over(status)) for status in self._ranges()
+        )
+
+    def _ranges(self) -> tuple[RangeStatus, ...]:
+        """Without counting what lies above where a range stands."""
         return tuple(map(range_of, self._db.execute(select(RANGES).order_by(RANGES.c.first))))
+
+    def _passed_over(self, status: RangeStatus) -> int:
+        if status.next_number > status.range.last:
+            return 0
+        people = status.range.purpose is RangePurpose.PEOPLE
+        ahead = (status.next_number, status.range.last)
+        issued = select(LEDGER_NUMBERS.c.number).where(
+            LEDGER_NUMBERS.c.kind == ("uid" if people else "gid"),
+            LEDGER_NUMBERS.c.number.between(*ahead),
+        )
+        withheld = select(WITHHELD.c.number).where(
+            WITHHELD.c.kind == ("user" if people else "group"), WITHHELD.c.number.between(*ahead)
+        )
+        both = union(issued, withheld).subquery()
+        return self._db.scalar(select(func.count()).select_from(both)) or 0
 
     def posix_groups(self) -> Mapping[Group, PosixGroup]:
         statement = select(
@@ -229,7 +258,7 @@ class SqlReader(PageReader):
     def high_water(self) -> Mapping[str, int]:
         return {
             status.range.name: status.next_number - 1
-            for status in self.ranges()
+            for status in self._ranges()
             if status.next_number > status.range.first
         }
 
@@ -263,7 +292,18 @@ class SqlReader(PageReader):
         return self._connection.scalar(select(func.max(CHANGES.c.sequence))) or 0
 
     def verify_changes(self) -> int:
-        return changes.verify_changes(self._db)
+        """Also against the anchor, where there is one. Ask it first: to a state that was read before somebody else's
+        newest commits, their anchor looks like entries that were removed.
+        """
+        anchor = None if self._outside is None else self._outside.read().record
+        verified = changes.verify_changes(self._db)
+        if anchor is not None and not changes.holds(self._db, anchor):
+            raise Conflict(
+                Reason.RECORD_BROKEN,
+                f"the record ends at entry {verified}, and not as it was when entry"
+                f" {anchor.after.sequence} was committed",
+            )
+        return verified
 
     def runs(self, *, limit: int = 20) -> tuple[RunRecord, ...]:
         """Newest first."""

@@ -1,9 +1,9 @@
 """`Registry` on SQLite or PostgreSQL: opening, transactions, leases, and noticing what others committed.
 
 One object serves all threads of a process; several processes may hold one each on the same database, on PostgreSQL on
-several hosts. A write transaction commits in three steps: rows, then the marks outside the database, then the
+several hosts. A write transaction commits in three steps: rows, then journal and marks outside the database, then the
 commit itself. Not here: what differs between the two databases (database.py says what is asked of them), backup and
-restore; the marks and `raise_above_marks` are what they stand on.
+restore, which stand on the same marks.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from typing import Final, Self
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from idmap.adapters.sql.changes import holds
 from idmap.adapters.sql.database import BUSY_SECONDS, Database
 from idmap.adapters.sql.engine import open_database, reading, writing
 from idmap.adapters.sql.high_water import HighWaterFile, Marks
+from idmap.adapters.sql.journal import IssuedJournal
 from idmap.adapters.sql.policy_writer import SqlWriter
 from idmap.adapters.sql.reader import SqlReader
 from idmap.adapters.sql.schema import check_schema, upgrade_connection
 from idmap.adapters.sql.tables import LEASES, REALM
+from idmap.adapters.sql.withheld import unread_lines
 from idmap.application.ports import Author, Clock, RegistryReader, RegistryWriter
 from idmap.domain.errors import InvalidInput, Unavailable
 from idmap.domain.reasons import Reason
@@ -47,6 +50,7 @@ class SqlRegistry:
         self._engine = database.engine
         self._clock = clock
         self._high_water = HighWaterFile(database.path)
+        self._journal = IssuedJournal(database.path)
         self._writer = threading.Lock()
         self._writing_thread: int | None = None
 
@@ -81,8 +85,8 @@ class SqlRegistry:
 
         `marks_directory` is where this host keeps the marks when the database is PostgreSQL; SQLite's lie beside it.
         Raises Unavailable(SERVICE_UNAVAILABLE) when there is no database or it cannot be read,
-        IdmapError(SCHEMA_MISMATCH), and InvalidInput(CONFIGURATION_INVALID) for a URL or a
-        high-water file that cannot be understood.
+        IdmapError(SCHEMA_MISMATCH), Conflict(DATABASE_IN_USE) while it is being restored, and
+        InvalidInput(CONFIGURATION_INVALID) for a URL or a high-water file that cannot be understood.
         """
         database = open_database(url, marks_directory)
         try:
@@ -99,21 +103,21 @@ class SqlRegistry:
     @contextmanager
     def read(self) -> Iterator[RegistryReader]:
         with reading(self._engine) as connection:
-            yield SqlReader(connection)
+            yield SqlReader(connection, self._high_water)
 
     @contextmanager
     def write(self, author: Author) -> Iterator[RegistryWriter]:
         with self._exclusive() as connection:
             marks = self._high_water.read()
-            writer = SqlWriter(connection, author, self._clock(), marks)
+            writer = self._writer_on(connection, author, marks)
+            writer.note_lost_record()
             yield writer
-            writer.flush()
-            self._write_marks(marks, writer.finish())
+            self._finish(writer, marks)
 
     @contextmanager
     def rehearse(self, author: Author) -> Iterator[RegistryWriter]:
         with self._database.rehearsing() as connection:
-            yield SqlWriter(connection, author, self._clock(), self._high_water.read())
+            yield self._writer_on(connection, author, self._high_water.read())
 
     def take_lease(self, name: str, holder: str, *, at: int, seconds: int) -> bool:
         with self._exclusive() as connection:
@@ -159,14 +163,19 @@ class SqlRegistry:
             self._writing_thread = None
             self._writer.release()
 
-    def _write_marks(self, before: Marks, after: Marks) -> None:
-        if after == before:
-            return
+    def _writer_on(self, connection: Connection, author: Author, marks: Marks) -> SqlWriter:
+        return SqlWriter(connection, author, self._clock(), marks, self._journal)
+
+    def _finish(self, writer: SqlWriter, before: Marks) -> None:
+        """Rows, then journal and marks; the commit comes after."""
+        writer.flush()
         try:
-            self._high_water.write(after)
+            after = writer.finish()
+            if after != before:
+                self._high_water.write(after)
         except OSError as error:
             raise Unavailable(
-                Reason.SERVICE_UNAVAILABLE, f"{self._high_water.path}: {error}"
+                Reason.SERVICE_UNAVAILABLE, f"{self._database.path}: {error}"
             ) from error
 
     def _raise_above_marks(self) -> None:
@@ -174,11 +183,17 @@ class SqlRegistry:
         marks = self._high_water.read()
         with reading(self._engine) as connection:
             reader = SqlReader(connection)
-            behind = reader.revision() < marks.revision or reader.ban_counter() < marks.ban_counter
+            behind = (
+                reader.revision() < marks.revision
+                or reader.ban_counter() < marks.ban_counter
+                or any(marks.ranges_behind(reader.ranges()))
+                or unread_lines(connection, self._journal)
+                or not holds(connection, marks.record)
+            )
         if behind:
             with self._exclusive() as connection:
                 marks = self._high_water.read()
-                writer = SqlWriter(connection, _ITSELF, self._clock(), marks)
+                writer = self._writer_on(connection, _ITSELF, marks)
+                writer.note_lost_record()
                 writer.raise_above_marks()
-                writer.flush()
-                self._write_marks(marks, writer.finish())
+                self._finish(writer, marks)

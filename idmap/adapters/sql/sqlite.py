@@ -11,10 +11,12 @@ locks nothing.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +27,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
 from idmap.adapters.sql.database import BUSY_SECONDS, WRITES, refuse_impossible_values, translated
+from idmap.adapters.sql.in_use import share
 from idmap.domain.errors import InvalidInput, Unavailable
 from idmap.domain.reasons import Reason
 
@@ -86,10 +89,13 @@ class SqliteDatabase:
         self.engine = make_sqlite_engine(url)
         self._watch: sqlite3.Connection | None = None
         self._watching = threading.Lock()
+        self._let_go: Callable[[], object] | None = None
 
     def check_exists(self) -> None:
         if not self.path.is_file():
             raise Unavailable(Reason.SERVICE_UNAVAILABLE, f"{self.path}: run 'idmap init' first")
+        if self._let_go is None:
+            self._let_go = weakref.finalize(self, os.close, share(self.path))
 
     @contextmanager
     def rehearsing(self) -> Iterator[Connection]:
@@ -134,6 +140,8 @@ class SqliteDatabase:
             if self._watch is not None:
                 self._watch.close()
         self.engine.dispose()
+        if self._let_go is not None:
+            self._let_go()
 
 
 def _on_connect(connection: Any, _record: Any) -> None:

@@ -136,6 +136,25 @@ class LedgerNameRow(_Row, table=True):
     retired_at: int | None = _time_or_null()
 
 
+class WithheldRow(_Row, table=True):
+    """Names and numbers that were issued, and not by the history that this database holds: found in the journal
+    outside the database, in a published snapshot, or in the database that a restore replaced.
+    """
+
+    __tablename__ = "withheld"
+    __table_args__ = (
+        CheckConstraint("kind IN ('user', 'group')", name="kind"),
+        Index(None, "holder"),
+        Index(None, "kind", "number"),
+    )
+    name: str = _text_key()
+    kind: str = _text_key()
+    number: int = _key()
+    holder: str = _text_key()
+    """Salted digest of the identity or group that may have them again; empty for nobody."""
+    since: int = _time()
+
+
 class RangeRow(_Row, table=True):
     """Ranges; `next_number` only rises."""
 
@@ -464,6 +483,7 @@ def _table(row: type[_Row]) -> Table:
 
 LEDGER_NUMBERS: Final = _table(LedgerNumberRow)
 LEDGER_NAMES: Final = _table(LedgerNameRow)
+WITHHELD: Final = _table(WithheldRow)
 RANGES: Final = _table(RangeRow)
 GROUPS: Final = _table(GroupRow)
 POSIX_GROUPS: Final = _table(PosixGroupRow)

@@ -80,6 +80,9 @@ class ExplainRequest(_Request):
     """Exactly one of token (with its door), identity, account."""
 
     token: SecretStr | None = None
+    issuer: str | None = Field(
+        default=None, max_length=2048, description="Whose an opaque token is, exactly as trusted."
+    )
     identity: IdentityDocument | None = None
     account: str | None = Field(default=None, max_length=64)
     door: str | None = Field(default=None, max_length=64)
@@ -202,6 +205,7 @@ def resolved_document(resolved: Resolved) -> dict[str, Any]:
         "state": str(account.state),
         "expiry": resolved.expires_at,
         "valid_until": resolved.valid_until,
+        "capabilities": sorted(str(one) for one in resolved.claims.capabilities),
         "reason": str(resolved.reason),
         "decision_id": resolved.decision_id,
         "revision": resolved.revision,
@@ -260,7 +264,8 @@ def range_document(status: RangeStatus) -> dict[str, Any]:
         "first": status.range.first,
         "last": status.range.last,
         "next": status.next_number,
-        "free": max(0, status.range.last - status.next_number + 1),
+        "free": status.free,
+        "low": status.is_low,
     }
 
 

@@ -205,12 +205,14 @@ def explain(body: ExplainRequest, parts: Parts) -> dict[str, Any]:
     given = [body.token, body.identity, body.account]
     if sum(part is not None for part in given) != 1:
         raise InvalidInput(Reason.REQUEST_INVALID, "exactly one of token, identity, account")
+    if body.issuer is not None and body.token is None:
+        raise InvalidInput(Reason.REQUEST_INVALID, "issuer: says whose an opaque token is")
     at = parts.clock()
     door = None if body.door is None else parse_door(body.door)
     if body.token is not None:
         token = Secret(body.token.get_secret_value())
         found: tuple[Explanation, ...] = (
-            explain_token(parts.registry, parts.verifier, token, door or API, at),
+            explain_token(parts.registry, parts.verifier, token, door or API, at, body.issuer),
         )
     elif body.identity is not None:
         found = (explain_identity(parts.registry, body.identity.identity(), door, at),)

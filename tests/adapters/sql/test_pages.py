@@ -43,7 +43,6 @@ def crowded() -> Iterator[SqlRegistry]:
             writer.record_observation(person(f"p{number:05d}"), frozenset({VO}), None, NOW)
             if number % 400 == 0:
                 writer.add_ban(account_id=number + 1, identity=None, reason="x", until=None, at=NOW)
-    registry._engine.connect().exec_driver_sql("ANALYZE").close()
     yield registry
     registry.close()
 

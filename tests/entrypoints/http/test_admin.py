@@ -215,9 +215,9 @@ def test_runs_are_listed(site: Site) -> None:
     [
         ({}, "account_unknown", "account"),
         ({"groups": ["elsewhere"]}, "account_unknown", "account"),
-        ({"aud": "https://other.example"}, "audience_refused", "claims"),
+        ({"aud": "https://other.example"}, "audience_refused", "audience"),
         ({"iss": "https://iam.example"}, "issuer_unknown", "issuer trusted"),
-        ({"exp": 1}, "token_expired", "claims"),
+        ({"exp": 1}, "token_expired", "not expired"),
     ],
 )
 def test_explain_names_the_check_that_failed(
