@@ -47,7 +47,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     cluster().drop_database(name)
 
 
-@pytest.mark.parametrize("since", ["r0001", "r0002"])
+@pytest.mark.parametrize("since", ["r0001", "r0002", "r0003"])
 def test_an_older_registry_keeps_everything_and_takes_pending_accounts(
     url: str, since: str, tmp_path: Path
 ) -> None:
