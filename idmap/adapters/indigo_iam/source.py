@@ -158,6 +158,7 @@ def _merge(
             preferred_username=record.preferred_username,
             readable=record.problem is None,
             robot=record.robot,
+            linked_ids=record.linked_ids,
         )
 
 

@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
-from idmap.adapters.sql.account_writer import AccountWriter
+from idmap.adapters.sql.evidence_writer import EvidenceWriter, canonical
 from idmap.adapters.sql.tables import GROUPS, IDENTITIES, OBSERVATIONS
 from idmap.application.ports import ListedPerson, Listing
 from idmap.domain.errors import InvalidInput, SourceFailed
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer, Subject
+from idmap.domain.linking import LinkedId
 from idmap.domain.reasons import Reason
 
 TOKEN: Final = "token"  # noqa: S105  (the name of a source)
@@ -66,9 +67,11 @@ class _Known:
     new: bool = False
     observed: set[tuple[int, str]] = field(default_factory=set)
     """(group, who said it), of watched groups: by this source, and stale ones by tokens."""
+    evidence: dict[LinkedId, tuple[int, bool]] = field(default_factory=dict)
+    """What this source ever said of their other ids: the row, and whether it still says so."""
 
 
-class ObservationWriter(AccountWriter):
+class ObservationWriter(EvidenceWriter):
     """The part of `RegistryWriter` that records where people were seen."""
 
     def record_listing(
@@ -89,6 +92,7 @@ class ObservationWriter(AccountWriter):
                 identity_id = self._next_key(IDENTITIES.c.identity_id)
                 known[subject] = _Known(identity_id, new=True)
         ids = {group: group_id for group_id, group in watched.items()}
+        issuers = self._canonical_issuers()
         changed: set[Identity] = set()
         for subject, before in known.items():
             person = listed.get(subject)
@@ -96,7 +100,11 @@ class ObservationWriter(AccountWriter):
                 differs = self._leave_alone(listing, subject, before)
             else:
                 wanted = {ids[g] for g in person.groups if g in ids} if person else set()
-                differs = self._replace(listing, source, subject, before, person, wanted, watched)
+                says = person.linked_ids if person else ()
+                claims = frozenset(canonical(claim, issuers) for claim in says)
+                differs = self._replace(
+                    listing, source, subject, before, person, wanted, watched, claims
+                )
             if differs:
                 changed.add(Identity(listing.issuer, Subject(subject)))
         self._mark_listed(list(watched), listing.began)
@@ -228,6 +236,8 @@ class ObservationWriter(AccountWriter):
             for number, group_id, who in self._db.execute(theirs):
                 # A watched group's observations are of its issuer's people alone (law 1).
                 known[number].observed.add((group_id, who))
+            for number, claims in self._known_evidence(source, people).items():
+                known[number].evidence = claims
         return by_subject
 
     def _leave_alone(self, listing: Listing, subject: str, before: _Known) -> bool:
@@ -255,6 +265,7 @@ class ObservationWriter(AccountWriter):
         person: ListedPerson | None,
         wanted: set[int],
         watched: dict[int, Group],
+        claims: frozenset[LinkedId],
     ) -> bool:
         """A readable person, or one who is not listed and so loses the watched groups."""
         active = before.active if person is None else person.active
@@ -278,7 +289,10 @@ class ObservationWriter(AccountWriter):
                 robot=robot,
             )
         after = {(number, source) for number in wanted}
-        if not saved and after == before.observed:
+        came, went = self._replace_evidence(
+            before.identity_id, source, before.evidence, claims, listing.began
+        )
+        if not saved and after == before.observed and not came and not went:
             return False
         self._hold_back(
             _REMOVE,
@@ -307,6 +321,8 @@ class ObservationWriter(AccountWriter):
             active=active,
             gained=sorted(watched[number].path for number in wanted - held),
             lost=sorted(watched[number].path for number in held - wanted),
+            **({"also_claimed": came} if came else {}),
+            **({"no_longer_claimed": went} if went else {}),
         )
         return True
 

@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select, update
 
 from idmap.adapters.sql.changes import canonical
 from idmap.adapters.sql.kept_answers import AnswerWriter
-from idmap.adapters.sql.observation_writer import ObservationWriter
+from idmap.adapters.sql.link_writer import LinkWriter
 from idmap.adapters.sql.records import profile_text
 from idmap.adapters.sql.tables import (
     BANS,
@@ -36,7 +36,7 @@ from idmap.domain.rules import RuleSet, parse_rules
 _SHA256_BYTES: Final = 32
 
 
-class PolicyWriter(ObservationWriter):
+class PolicyWriter(LinkWriter):
     """The rest of `RegistryWriter`."""
 
     # --- issuers, rules, ranges

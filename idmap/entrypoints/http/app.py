@@ -16,6 +16,7 @@ from idmap import __version__
 from idmap.entrypoints.http import (
     doors_routes,
     health_routes,
+    link_routes,
     machine_routes,
     node_routes,
     people_routes,
@@ -33,6 +34,8 @@ ROUTERS: Final = (
     doors_routes.people,
     policy_routes.router,
     people_routes.router,
+    link_routes.people,
+    link_routes.administrators,
     machine_routes.router,
     node_routes.nodes,
     node_routes.anyone,
