@@ -87,7 +87,12 @@ class Allocator:
         standing = self._standing(range_name, purpose)
         again = self._held_before(purpose, holder)
         if again is not None:
-            self._issue(again.number, again.name, purpose, self._range_of(again), owner, rule)
+            lies_in = self._range_of(again)
+            if lies_in is not None:
+                # Or the marks, which end where the range stands, would not count it as issued.
+                passed = self._standing(lies_in, purpose)
+                passed.next_number = max(passed.next_number, again.number + 1)
+            self._issue(again.number, again.name, purpose, lies_in, owner, rule)
             return again.number, again.name
         if spelled is not None and self._is_taken(check_generated_name(spelled)):
             spelled = None
