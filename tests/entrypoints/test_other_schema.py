@@ -25,6 +25,7 @@ COMMANDS = (
     ("snapshot", "publish"),
     ("db", "check"),
     ("db", "upgrade"),
+    ("db", "backup", "{directory}/backup"),
     ("doctor",),
 )
 """All that open the registry itself; what goes over REST meets `serve`."""
