@@ -80,6 +80,8 @@ class RangeStatus:
     range: NumberRange
     next_number: int
     """The lowest number never issued; above `range.last` when exhausted."""
+    has_gids: bool = False
+    """Whether numbers of it are gids too: always for groups, for others once an account has a private group."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ which a site has thousands at most, and bans that are not lifted are read once a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Self
 
 from sqlalchemy import ColumnElement, Connection, bindparam, or_, select
@@ -97,7 +97,7 @@ class GroupBook:
         """The groups of these row numbers."""
         key = tuple(ids)
         if key not in self._sets:
-            self._need(key)
+            self.need(key)
             self._sets[key] = frozenset(self._groups[number] for number in key)
         return self._sets[key]
 
@@ -105,12 +105,13 @@ class GroupBook:
         """The POSIX groups of these row numbers, by gid number."""
         key = tuple(ids)
         if key not in self._tuples:
-            self._need(key)
+            self.need(key)
             found = (self._posix[number] for number in key)
             self._tuples[key] = tuple(sorted(found, key=lambda group: group.gid_number))
         return self._tuples[key]
 
-    def _need(self, ids: tuple[int, ...]) -> None:
+    def need(self, ids: Collection[int]) -> None:
+        """Reads those of them that were not read yet, all at once."""
         missing = [number for number in ids if number not in self._groups]
         if missing:
             self._keep(self._connection.execute(_SOME_GROUPS, {"ids": missing}))
@@ -184,6 +185,10 @@ def _accounts_of(
     groups: dict[int, list[int]] = defaultdict(list)
     for account_id, group_id in members:
         groups[account_id].append(group_id)
+    rows = list(rows)
+    book.need(
+        {row.primary_group_id for row in rows} | {n for held in groups.values() for n in held}
+    )
     return [
         account_of(
             row,

@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, exists, func, select
 
 from idmap.adapters.sql import changes, people
 from idmap.adapters.sql.records import (
@@ -33,6 +33,7 @@ from idmap.adapters.sql.tables import (
     GROUPS,
     IDENTITIES,
     ISSUERS,
+    LEDGER_NUMBERS,
     NODES,
     OBSERVATIONS,
     POSIX_GROUPS,
@@ -53,11 +54,22 @@ from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
 from idmap.domain.errors import NotFound
-from idmap.domain.groups import Group
+from idmap.domain.groups import PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.provisioning import PersonFacts
 from idmap.domain.rules import EMPTY_RULES, RuleSet, parse_rules
+
+_RANGES: Final = select(
+    RANGES,
+    exists()
+    .where(
+        LEDGER_NUMBERS.c.kind == "gid",
+        LEDGER_NUMBERS.c.number.between(RANGES.c.first, RANGES.c.last),
+        LEDGER_NUMBERS.c.owner.like("group:%"),
+    )
+    .label("has_gids"),
+).order_by(RANGES.c.first)
 
 
 class SqlReader:
@@ -93,12 +105,15 @@ class SqlReader:
         return None if row is None else (row.version, row.document)
 
     def ranges(self) -> tuple[RangeStatus, ...]:
-        return tuple(map(range_of, self._db.execute(select(RANGES).order_by(RANGES.c.first))))
+        return tuple(map(range_of, self._db.execute(_RANGES)))
 
     def posix_groups(self) -> Mapping[Group, PosixGroup]:
-        statement = select(
-            GROUPS.c.issuer, GROUPS.c.path, POSIX_GROUPS.c.name, POSIX_GROUPS.c.gid_number
-        ).join_from(GROUPS, POSIX_GROUPS)
+        """Private groups are not among them: they are told with their account."""
+        statement = (
+            select(GROUPS.c.issuer, GROUPS.c.path, POSIX_GROUPS.c.name, POSIX_GROUPS.c.gid_number)
+            .join_from(GROUPS, POSIX_GROUPS)
+            .where(GROUPS.c.issuer != PRIVATE_ISSUER)
+        )
         return MappingProxyType(
             {
                 Group(Issuer(row.issuer), row.path): posix_group_of(row)
