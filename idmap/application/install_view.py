@@ -95,13 +95,19 @@ def parse_chunk(name: str, data: bytes, windows: Windows) -> PosixView:
         if not line.replace("\t", "").isprintable():
             raise _invalid(f"chunk {name}: a control character")
         check_record(line, windows)
-        if (name == GROUPS_CHUNK) != line.startswith("group\t"):
-            raise _invalid(f"chunk {name}: a record of the other kind")
-        if name == GROUPS_CHUNK:
+        if line.startswith("group\t"):
             _, group_name, gid = line.split("\t")
             groups.append(GroupRecord(group_name, int(gid)))
+        elif name == GROUPS_CHUNK:
+            raise _invalid(f"chunk {name}: a record of the other kind")
         else:
             users.append(_parse_user(line))
+    if name != GROUPS_CHUNK:
+        own = {(user.name, user.uid_number) for user in users if user.gid_number == user.uid_number}
+        if any((group.name, group.gid_number) not in own for group in groups):
+            raise _invalid(
+                f"chunk {name}: a record of the other kind: no private group of an account in it"
+            )
     return PosixView(tuple(groups), tuple(users))
 
 

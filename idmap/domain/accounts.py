@@ -108,3 +108,8 @@ class Account:
     """The rule that gave it, for `explain`."""
     held: bool = False
     """Suspended by a person: provisioning leaves it suspended, whatever the sources say."""
+
+    @property
+    def has_private_group(self) -> bool:
+        """Whether the primary group is the account's own; no other group may have a user's name."""
+        return str(self.primary_group.name) == self.username

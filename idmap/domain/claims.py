@@ -26,6 +26,7 @@ from idmap.domain.issuers import (
     RobotRule,
 )
 from idmap.domain.reasons import Reason
+from idmap.domain.spelling import NO_SPELLING, Spelling, local_part
 
 _WLCG_VERSION: Final = re.compile(r"1\.\d{1,3}", re.ASCII)
 """Any minor of major 1 (WLCG profile 1.3: reject an unknown major, accept a newer minor)."""
@@ -48,6 +49,8 @@ class VerifiedClaims:
     """Groups the token asserts; narrowing only, unless the profile lets them be recorded. Empty with capabilities."""
     preferred_username: str | None
     """Spelling for a new account's name; identifies nobody."""
+    spelling: Spelling = NO_SPELLING
+    """What else may spell it: local part of the mail address, given and family name."""
     capabilities: frozenset[Capability] = frozenset()
     """WLCG capability scopes: the token is for these and nothing else."""
     resources: frozenset[ResourceEntitlement] = frozenset()
@@ -101,6 +104,11 @@ def check_claims(
         client_id=client_id,
         groups=asserted.groups,
         preferred_username=_lenient_text(claims, "preferred_username"),
+        spelling=Spelling(
+            email=local_part(_lenient_text(claims, "email")),
+            given=_lenient_text(claims, "given_name"),
+            family=_lenient_text(claims, "family_name"),
+        ),
         capabilities=purpose.capabilities,
         resources=asserted.resources,
         assurance=assurance,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from idmap.domain.errors import InvalidInput
@@ -105,6 +105,47 @@ class RuleSet:
         stem = name.rstrip("0123456789")
         counters = (rule.account_class.naming.counter for rule in self.rules)
         return any(counter is not None and counter.prefix == stem for counter in counters)
+
+
+def follow_renames(rules: RuleSet, renamed: Mapping[Group, Group]) -> RuleSet:
+    """The rules with every group that was renamed since they were written under its path of now."""
+    if not renamed.keys() & rules.groups():
+        return rules
+
+    def now(group: Group) -> Group:
+        return renamed.get(group, group)
+
+    def followed(rule: Rule) -> Rule:
+        primary = now(rule.account_class.primary_group)
+        return replace(
+            rule,
+            group=now(rule.group),
+            account_class=replace(rule.account_class, primary_group=primary),
+            secondary_groups=tuple(map(now, rule.secondary_groups)),
+        )
+
+    return replace(
+        rules,
+        rules=tuple(map(followed, rules.rules)),
+        administrators=tuple(
+            admin if admin.group is None else replace(admin, group=now(admin.group))
+            for admin in rules.administrators
+        ),
+    )
+
+
+def who_names(rules: RuleSet, group: Group) -> tuple[str, ...]:
+    """The rules, classes and entries under [[admins]] that speak of a group: what a person has to edit."""
+    found: dict[str, None] = {}
+    for rule in rules.rules:
+        if group in {rule.group, *rule.secondary_groups}:
+            found[f"rule {rule.rule_id}"] = None
+        if group == rule.account_class.primary_group:
+            found[f"class {rule.account_class.name}"] = None
+    for index, admin in enumerate(rules.administrators, start=1):
+        if group == admin.group:
+            found[f"admin {index}"] = None
+    return tuple(found)
 
 
 EMPTY_RULES: Final = RuleSet(version=0, rules=())

@@ -49,7 +49,7 @@ _ADD_MEMBERSHIP: Final = insert(MEMBERSHIPS)
 _LINK_IDENTITY: Final = (
     update(IDENTITIES)
     .where(IDENTITIES.c.identity_id == bindparam("wanted"))
-    .values(account_id=bindparam("linked"))
+    .values(account_id=bindparam("linked"), spelling=None)
 )
 _FIND_IDENTITY: Final = select(
     IDENTITIES.c.identity_id,
@@ -307,8 +307,7 @@ class AccountWriter(Transaction):
         )
 
     def _retire(self, account: Account) -> None:
-        private = str(account.primary_group.name) == account.username
-        kinds = ("uid", "gid") if private else ("uid",)
+        kinds = ("uid", "gid") if account.has_private_group else ("uid",)
         self._db.execute(
             update(LEDGER_NUMBERS)
             .where(LEDGER_NUMBERS.c.kind.in_(kinds), LEDGER_NUMBERS.c.number == account.uid_number)

@@ -124,6 +124,10 @@ class Allocator:
         self._standings.pop(standing_of, None)
         self.flush()
 
+    def is_taken(self, name: str) -> bool:
+        """Whether the name was issued before, to a user or a group, or some node has it."""
+        return self._is_taken(name)
+
     def flush(self) -> None:
         """Writes the ledger's rows and where the ranges stand."""
         if not self._new_numbers:

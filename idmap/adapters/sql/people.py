@@ -12,7 +12,14 @@ from typing import Final, Self
 
 from sqlalchemy import ColumnElement, Connection, bindparam, or_, select
 
-from idmap.adapters.sql.records import Record, account_of, ban_of, identity_of, posix_group_of
+from idmap.adapters.sql.records import (
+    Record,
+    account_of,
+    ban_of,
+    identity_of,
+    posix_group_of,
+    spelling_of,
+)
 from idmap.adapters.sql.tables import (
     ACCOUNTS,
     BANS,
@@ -277,6 +284,7 @@ def _facts_of(
             ),
             preferred_username=row.preferred_username,
             present_unchanged=row.unreadable_since is not None,
+            spelling=spelling_of(row.spelling),
         )
 
 

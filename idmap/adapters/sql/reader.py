@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, exists, func, select
 
-from idmap.adapters.sql import changes, people
+from idmap.adapters.sql import changes, group_paths, numbers, people
 from idmap.adapters.sql.records import (
     ban_of,
     credential_of,
@@ -45,6 +45,7 @@ from idmap.adapters.sql.tables import (
 from idmap.application.ports import (
     ChangeEntry,
     CredentialKind,
+    FormerPath,
     MachineCredential,
     NodeStatus,
     RangeStatus,
@@ -57,8 +58,10 @@ from idmap.domain.errors import NotFound
 from idmap.domain.groups import PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
+from idmap.domain.names import Username
+from idmap.domain.numbers import NumberKind
 from idmap.domain.provisioning import PersonFacts
-from idmap.domain.rules import EMPTY_RULES, RuleSet, parse_rules
+from idmap.domain.rules import EMPTY_RULES, RuleSet, follow_renames, parse_rules, who_names
 
 _RANGES: Final = select(
     RANGES,
@@ -91,7 +94,9 @@ class SqlReader:
 
     def rules(self) -> RuleSet:
         found = self._rules_text(None)
-        return EMPTY_RULES if found is None else _parsed_rules(*found)
+        if found is None:
+            return EMPTY_RULES
+        return _parsed_rules(*found, group_paths.renamed_since(self._db, found[0]))
 
     def rules_document(self, version: int | None = None) -> tuple[int, Mapping[str, Any]] | None:
         found = self._rules_text(version)
@@ -120,6 +125,25 @@ class SqlReader:
                 for row in self._db.execute(statement)
             }
         )
+
+    def group_ids(self) -> Mapping[Group, str]:
+        return group_paths.group_ids(self._db)
+
+    def former_paths(self) -> tuple[FormerPath, ...]:
+        found = self._rules_text(None)
+        if found is None:
+            return ()
+        written = _parsed_rules(*found)
+        return tuple(
+            FormerPath(former, now, who_names(written, former))
+            for former, now in group_paths.renamed_since(self._db, found[0])
+        )
+
+    def members_of(self, group: Group) -> tuple[Username, ...]:
+        return group_paths.members_of(self._db, group)
+
+    def issued_numbers(self, kind: NumberKind, first: int, last: int) -> Mapping[int, str | None]:
+        return numbers.issued_numbers(self._db, kind, first, last)
 
     # --- accounts and people
 
@@ -188,6 +212,9 @@ class SqlReader:
         if found is None:
             return Recorded(identity, active_at_source=True, groups=frozenset(), account=None)
         return found.recorded
+
+    def facts(self, identity: Identity) -> PersonFacts | None:
+        return people.find_person(self._db, identity)
 
     def people(self) -> Iterator[PersonFacts]:
         return people.every_person(self._db)
@@ -288,6 +315,8 @@ class SqlReader:
 
 
 @lru_cache(maxsize=8)
-def _parsed_rules(version: int, text: str) -> RuleSet:
-    """A version never changes, so it is parsed once per process."""
-    return parse_rules(json.loads(text), version)
+def _parsed_rules(
+    version: int, text: str, renamed: tuple[tuple[Group, Group], ...] = ()
+) -> RuleSet:
+    """A version never changes, so it is parsed once per process, and once more after a group was renamed."""
+    return follow_renames(parse_rules(json.loads(text), version), dict(renamed))

@@ -186,6 +186,8 @@ class FormerPathRow(_Row, table=True):
     issuer: str = _text_key()
     path: str = _text_key()
     group_id: int = _reference("groups.group_id")
+    rules_version: int
+    """Of the newest rules when it happened: rules saved later speak of paths as they are by then."""
     since: int = _time()
 
 

@@ -16,6 +16,7 @@ from idmap import __version__
 from idmap.application.remembered import Remembered
 from idmap.entrypoints.http import (
     doors_routes,
+    group_routes,
     health_routes,
     machine_routes,
     node_routes,
@@ -34,6 +35,7 @@ ROUTERS: Final = (
     doors_routes.people,
     policy_routes.router,
     people_routes.router,
+    group_routes.router,
     machine_routes.router,
     node_routes.nodes,
     node_routes.anyone,

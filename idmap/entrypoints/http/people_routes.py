@@ -10,6 +10,7 @@ from idmap.application.administer import add_ban, lift_ban, move_account
 from idmap.application.ports import Author, RegistryReader
 from idmap.domain.accounts import Account, AccountEvent, AccountState
 from idmap.domain.errors import NotFound
+from idmap.domain.groups import is_federated
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.documents import (
     BanRequest,
@@ -88,12 +89,17 @@ def close_account(
 
 @router.get("/v1/groups", summary="Groups that have a gid")
 def list_groups(parts: Parts) -> dict[str, Any]:
-    """Each with the federated group it stands for."""
+    """Each with the federated group it stands for, or as `local`. Private groups are told with their accounts."""
     with parts.registry.read() as reader:
         groups = sorted(reader.posix_groups().items(), key=lambda item: item[1].gid_number)
     return {
         "groups": [
-            {**group_document(posix), "issuer": group.issuer, "path": group.path}
+            {
+                **group_document(posix),
+                "issuer": group.issuer,
+                "path": group.path,
+                "local": not is_federated(group),
+            }
             for group, posix in groups
         ]
     }

@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("issuer", sa.Text(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("group_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("rules_version", sa.Integer(), nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["group_id"], ["groups.group_id"], name=op.f("fk_former_paths_group_id")
