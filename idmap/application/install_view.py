@@ -171,8 +171,11 @@ def mask(view: PosixView, local: LocalAccounts) -> tuple[PosixView, tuple[Masked
     masked: list[Masked] = []
     groups: list[GroupRecord] = []
     hidden_gids: set[int] = set()
+    private = {user.name for user in view.users if user.gid_number == user.uid_number}
     for group in view.groups:
         cause = _group_cause(group, local)
+        if cause is None and group.name in private:
+            cause = _private_group_cause(group, local)
         if cause is None:
             groups.append(group)
         else:
@@ -264,6 +267,15 @@ def _group_cause(group: GroupRecord, local: LocalAccounts) -> MaskCause | None:
         return MaskCause.GROUP_NAME
     if group.gid_number in local.gid_numbers:
         return MaskCause.GID_NUMBER
+    return None
+
+
+def _private_group_cause(group: GroupRecord, local: LocalAccounts) -> MaskCause | None:
+    """A private group goes where its account goes."""
+    if group.name in local.users:
+        return MaskCause.USERNAME
+    if group.gid_number in local.uid_numbers:
+        return MaskCause.UID_NUMBER
     return None
 
 

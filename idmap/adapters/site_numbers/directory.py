@@ -7,6 +7,7 @@ Plain ldap is for loopback and unix sockets; elsewhere ldaps, or StartTLS with a
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -65,8 +66,9 @@ class DirectoryNumbers:
             ) from None
 
     def _search(self, kind: NumberKind, first: int, last: int) -> Iterator[ForeignNumber]:
-        connection = self._connect()
+        connection = self._connection()
         try:
+            self._bind(connection)
             for attribute, object_class, name in _ASKED[kind]:
                 wanted = (
                     f"(&(objectClass={object_class})({attribute}>={first})({attribute}<={last}))"
@@ -74,7 +76,7 @@ class DirectoryNumbers:
                 for entry in self._pages(connection, wanted, (attribute, name)):
                     yield from _numbers(entry, kind, attribute, name)
         finally:
-            connection.unbind()
+            _close(connection)
 
     def _pages(
         self, connection: Any, wanted: str, attributes: tuple[str, ...]
@@ -103,9 +105,24 @@ class DirectoryNumbers:
             if not cookie:
                 return
 
-    def _connect(self) -> Any:
+    def _bind(self, connection: Any) -> None:
+        """With TLS first where the network is not this host's own: the password never travels in the clear."""
+        parts = urlsplit(self._directory.url)
+        connection.open()
+        if parts.scheme == "ldap" and parts.hostname not in _LOOPBACK:
+            self._start_tls(connection)
+        if not connection.bind():
+            raise Unavailable(
+                Reason.SITE_UNAVAILABLE,
+                f"{self._directory.url}: the bind ended with {connection.result['description']}",
+            )
+
+    def _start_tls(self, connection: Any) -> None:
+        if not connection.start_tls():
+            raise Unavailable(Reason.SITE_UNAVAILABLE, f"{self._directory.url}: no StartTLS")
+
+    def _connection(self) -> Any:
         directory = self._directory
-        parts = urlsplit(directory.url)
         tls = ldap3.Tls(
             validate=ssl.CERT_REQUIRED,
             ca_certs_file=None if directory.ca_file is None else str(directory.ca_file),
@@ -116,14 +133,13 @@ class DirectoryNumbers:
             connect_timeout=directory.timeout_seconds,
             get_info=ldap3.NONE,
         )
-        plain_is_safe = parts.scheme in {"ldaps", "ldapi"} or parts.hostname in _LOOPBACK
         password = directory.password
         return ldap3.Connection(
             server,
             user=directory.bind_dn,
             password=None if password is None else password.reveal(),
             authentication=ldap3.ANONYMOUS if directory.bind_dn is None else ldap3.SIMPLE,
-            auto_bind=ldap3.AUTO_BIND_NO_TLS if plain_is_safe else ldap3.AUTO_BIND_TLS_BEFORE_BIND,
+            auto_bind=ldap3.AUTO_BIND_NONE,
             auto_referrals=False,
             read_only=True,
             receive_timeout=directory.timeout_seconds,
@@ -138,6 +154,14 @@ _ASKED: Final = {
 """(attribute, object class, name): an account's primary gid is in use, whether or not it has an entry."""
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def _close(connection: Any) -> None:
+    """Also one that never opened: ldap3 leaves its socket to the collector."""
+    with contextlib.suppress(LDAPException, OSError):
+        connection.unbind()
+    if connection.socket is not None:
+        connection.socket.close()
 
 
 def _numbers(

@@ -169,7 +169,7 @@ class AccountWriter(Transaction):
             issuer=identity.issuer,
             subject=identity.subject,
             spelled=change.spelled,
-            primary_group=change.primary_group.path,
+            primary_group=primary_group.name if private else change.primary_group.path,
             secondary_groups=sorted(group.name for _, group in secondary),
         )
         self._nodes_must_know()
