@@ -64,7 +64,7 @@ RESERVED_NAMES: Final = ROOT_EQUIVALENT_GROUPS | frozenset(
     "users idmap idmap_work idmap_sign idmap_verify account_unknown administrator administrador "
     "test default anonymous unknown none null system localhost ssh login".split()
 )
-"""Names of system accounts and images; compared after `-` and `.` became `_`."""
+"""Names of system accounts and images; compared after `- . @ +` became `_`."""
 
 
 def is_adoptable(name: str) -> bool:

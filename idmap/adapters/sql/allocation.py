@@ -186,6 +186,11 @@ class Allocator:
     def _first_free(self, names: Iterable[str]) -> str | None:
         """Asks about many at once: a common name has many numbered forms."""
         rest = iter(names)
+        for name in itertools.islice(
+            rest, 1
+        ):  # free as a rule; the statement for one is the cheaper
+            if not self._is_taken(check_generated_name(name)):
+                return name
         while some := list(itertools.islice(rest, _NAMES_AT_ONCE)):
             wanted = [check_generated_name(name) for name in some]
             taken = self._pending_names | set(
