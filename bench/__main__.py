@@ -1,7 +1,8 @@
 """`make bench`: measures in a private host, prints the table, keeps the figures in build/bench.
 
-BENCH chooses the parts (nss, verify, resolve; all by default), ROUNDS how many paired rounds; for nss
-SIZES the populations, SAMPLE how many accounts SSSD is filled with, and PEERS=0 leaves it out.
+BENCH chooses the parts (nss, verify, resolve, registry; all by default), ROUNDS how many paired rounds, SIZES the
+populations of nss and registry; for nss SAMPLE is how many accounts SSSD is filled with, and PEERS=0 leaves it out;
+for registry DATABASES is sqlite, postgresql or both.
 Exit status 0 also when a target is missed (the table says so); 1 when something could not be measured.
 """
 
@@ -20,13 +21,17 @@ from typing import Any
 
 from bench.contestant import BenchError
 from bench.places import PROJECT
+from bench.registry import measure
+from bench.registry_table import registry_table
 from bench.resolve import measure_resolve, resolve_table
 from bench.table import nss_table
 from bench.verify import measure_verify, verify_table
 from demo_site.private_host import PrivateHost, PrivateHostError, Service
 
 OUT = PROJECT / "build" / "bench"
-PARTS = ("nss", "verify", "resolve")
+PARTS = ("nss", "verify", "resolve", "registry")
+SIZES = {"nss": "1000,100000,1000000", "registry": "1000,10000,100000"}
+"""Where none are asked for. A million accounts take the registry minutes to fill."""
 LIMIT_SECONDS = 3600.0
 """For the NSS part; on two busy cores it takes ten minutes."""
 
@@ -96,6 +101,10 @@ def run_part(part: str, settings: Mapping[str, str]) -> tuple[dict[str, Any], st
     if part == "nss":
         result = measure_nss(settings)
         return result, nss_table(result)
+    if part == "registry":
+        sizes = [int(size) for size in settings["SIZES"].split(",")]
+        found = measure(sizes, rounds, settings["DATABASES"].split(","))
+        return {"machine": machine(), "databases": found}, registry_table(found)
     samples = measure_verify(rounds) if part == "verify" else measure_resolve(rounds)
     table = verify_table(samples) if part == "verify" else resolve_table(samples)
     return {"machine": machine(), "nanoseconds": samples}, table
@@ -105,10 +114,11 @@ def main() -> None:
     """See the module."""
     defaults = {
         "BENCH": ",".join(PARTS),
-        "SIZES": "1000,100000,1000000",
+        "SIZES": "",
         "ROUNDS": "31",
         "PEERS": "1",
         "SAMPLE": "10000",
+        "DATABASES": "sqlite,postgresql",
     }
     settings = {name: os.environ.get(name) or value for name, value in defaults.items()}
     # Ended from outside, everything started here ends too: `finally` and `with` run.
@@ -119,7 +129,8 @@ def main() -> None:
         sys.exit(f"bench: BENCH is one or more of {','.join(PARTS)}")
     for part in wanted:
         try:
-            result, table = run_part(part, settings)
+            sizes = settings["SIZES"] or SIZES.get(part, "")
+            result, table = run_part(part, settings | {"SIZES": sizes})
         except (PrivateHostError, BenchError) as error:
             sys.exit(f"bench: {part}: {error}")
         kept = OUT / f"{part}.json"

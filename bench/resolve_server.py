@@ -2,8 +2,8 @@
 
 `bench.resolve_server ours PORT DIRECTORY` first makes a site of 100 accounts there and writes the
 requests (see load.c): `again`, 10 000 tokens to be asked about over and over, and `new`, as many to be
-asked about once. `bare` answers a constant document of the same size. Both run under the same
-Granian with the same settings, in one process.
+asked about once. `bare` answers a constant document of the same size, `reading` does so once it has read
+the request. All run under the same Granian with the same settings, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from idmap.adapters.oidc.signatures import JoseSignatures
 from idmap.adapters.snapshot.store import DirectorySnapshotStore
 from idmap.adapters.sql import SqlRegistry
 from idmap.application.remembered import Remembered
-from idmap.application.verify_token import TokenVerifier
+from idmap.application.verified_tokens import VerifiedTokens
 from idmap.domain.identity import Issuer
 from idmap.domain.issuers import IssuerProfile, find_profile
 from idmap.domain.secrets import Secret
@@ -95,14 +95,24 @@ def real(directory: Path) -> FastAPI:
         return find_profile(issuers, Issuer(text))
 
     keys = FakeIssuerKeys((public_jwk("rsa", "k1"),))
-    verifier = TokenVerifier(find, keys, JoseSignatures())
+    verifier = VerifiedTokens(
+        find,
+        keys,
+        JoseSignatures(),
+        state=lambda: remembered.get(
+            "state", lambda r: (r.revision(), r.ban_counter(), r.rules().version)
+        ),
+        present_state=lambda present: present.get("state"),
+    )
     store = DirectorySnapshotStore(place / "snapshot")
     unused = Secret("never issued in a measurement")
-    return create_app(ServeParts(registry, verifier, store, clock, lambda: unused, "demo"))
+    return create_app(
+        ServeParts(registry, remembered, verifier, store, clock, lambda: unused, "demo")
+    )
 
 
 def bare() -> FastAPI:
-    """One trivial route."""
+    """One trivial route, which does not even read its request."""
     app = FastAPI()
 
     @app.post("/v1/resolve")
@@ -112,10 +122,22 @@ def bare() -> FastAPI:
     return app
 
 
+def reading() -> FastAPI:
+    """The same, and it waits for the request's body, as whoever looks at a token must."""
+    app = FastAPI()
+
+    @app.post("/v1/resolve")
+    async def answer(request: Request) -> dict[str, Any]:
+        await request.body()
+        return ANSWER
+
+    return app
+
+
 def main() -> None:
     """See the module; serves until it is ended."""
     kind, port, directory = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    app = real(directory) if kind == "ours" else bare()
+    app = {"ours": lambda: real(directory), "bare": bare, "reading": reading}[kind]()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run_server(app, Listening(port), asyncio.Event()))
 

@@ -57,3 +57,12 @@ def estimate(samples: Sequence[float]) -> Estimate:
 def paired_ratio(over: Sequence[float], under: Sequence[float]) -> Estimate:
     """How many times `over` is `under`, from the ratios of equally numbered rounds."""
     return estimate([a / b for a, b in zip(over, under, strict=True)])
+
+
+def fitted_exponent(points: Sequence[tuple[float, float]]) -> float:
+    """The slope of log(y) over log(x), least squares; at least two different x, all positive."""
+    logs = [(math.log(x), math.log(y)) for x, y in points]
+    middle_x = sum(x for x, _ in logs) / len(logs)
+    middle_y = sum(y for _, y in logs) / len(logs)
+    spread = sum((x - middle_x) ** 2 for x, _ in logs)
+    return sum((x - middle_x) * (y - middle_y) for x, y in logs) / spread

@@ -40,14 +40,14 @@ day_has_passed(uint32_t day, int64_t now)
 }
 
 static enum idmap_reason
-decide(const struct posix_db *posix, const struct bans_db *bans, const struct posix_user *user,
+decide(const struct posix_db *posix, const struct bans_db *bans, const struct posix_record *user,
        int64_t now)
 {
     if (now < posix->created)
         now = posix->created;
     if (now < bans->signed_time)
         now = bans->signed_time;
-    if (bans_db_is_banned(bans, user->uid_number, now))
+    if (bans_db_is_banned(bans, user->number, now))
         return IDMAP_BANNED;
     if (user->state == USER_SUSPENDED)
         return IDMAP_ACCOUNT_SUSPENDED;
@@ -69,15 +69,15 @@ idmap_account_check(const char *posix_path, const char *bans_path, const char *n
     enum idmap_reason reason = IDMAP_FILES_UNREADABLE;
     struct posix_db posix = {0};
     struct bans_db bans = {0};
-    struct posix_user user;
+    struct posix_record user;
 
     memset(out, 0, sizeof(*out));
-    if (posix_db_open(&posix, posix_path) != 0 || bans_db_open(&bans, bans_path) != 0)
+    if (!posix_db_open(&posix, posix_path) || !bans_db_open(&bans, bans_path))
         goto done;
-    switch (posix_db_user_by_name(&posix, name, &user)) {
+    switch (posix_db_by_name(&posix, POSIX_USER, name, &user)) {
     case POSIX_FOUND:
-        memcpy(out->name, user.strings, user.name_length);
-        out->uid_number = user.uid_number;
+        memcpy(out->name, user.name, user.name_length);
+        out->uid_number = user.number;
         out->gid_number = user.gid_number;
         reason = decide(&posix, &bans, &user, now);
         break;
@@ -88,7 +88,7 @@ idmap_account_check(const char *posix_path, const char *bans_path, const char *n
         break;
     }
 done:
-    bans_db_close(&bans);
-    posix_db_close(&posix);
+    mapped_file_close(&bans.file);
+    mapped_file_close(&posix.file);
     return reason;
 }

@@ -7,9 +7,6 @@
 #ifndef IDMAP_BANS_DB_H
 #define IDMAP_BANS_DB_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "mapped_file.h"
 
 struct bans_db {
@@ -21,15 +18,12 @@ struct bans_db {
     uint32_t count;
 };
 
-/* Maps and checks `path`: mapped_file_open's checks, magic, version, exact length, both checksums.
- * Gives 0, or an errno value with `db` zeroed. */
-int bans_db_open(struct bans_db *db, const char *path);
+/* Maps and checks `path`: its owner and mode, how it opens, both checksums, the order of its
+ * entries. False leaves `db->file` zeroed. mapped_file_close ends it. */
+bool bans_db_open(struct bans_db *db, const char *path);
 
-/* The same on `length` bytes that the caller keeps; for tests. bans_db_close must not follow. */
-int bans_db_attach(struct bans_db *db, const unsigned char *base, uint64_t length);
-
-/* Unmaps; does nothing to a zeroed `db`. */
-void bans_db_close(struct bans_db *db);
+/* Checks `db->file` and fills the rest of `db`. */
+bool bans_db_read(struct bans_db *db);
 
 /* Whether `uid_number` is banned at `now`: it is listed, and its end (if any) is after `now`. */
 bool bans_db_is_banned(const struct bans_db *db, uint32_t uid_number, int64_t now);

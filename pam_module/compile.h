@@ -2,89 +2,159 @@
  * idmap-compile, the only writer of posix.db and bans.db: what its parts share.
  *
  * Text records come in one per line, are checked on their own (law 10: whoever signed them), and go
- * to a file beside the target that takes its place only when complete. Every function that can fail
- * has already said why on standard error when it gives something other than RESULT_OK.
+ * to a file beside the target that takes its place only when complete. What cannot go on says why
+ * on standard error and ends the program, so every call that returns has done what it says.
  */
 #ifndef IDMAP_COMPILE_H
 #define IDMAP_COMPILE_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
+#include <stdio.h>
 
-/* Also the exit status. */
-enum result { RESULT_OK, RESULT_REFUSED, RESULT_USAGE, RESULT_FAILED };
+#include "posix_db.h"
+
+enum status { STATUS_DONE, STATUS_REFUSED, STATUS_USAGE, STATUS_FAILED };
 
 #define FIELD_MAX 11
 
 /* A text file, read line by line and split at tabs. */
 struct input {
     const char *path; /* as said in messages */
-    int fd;
-    unsigned long line;
+    FILE *file;
     char *buffer;
-    size_t start; /* of what has not been split yet */
-    size_t end;
-    bool at_end;
+    unsigned long line;
+    int count;              /* fields of this line */
     char *field[FIELD_MAX]; /* each ended by a zero; good until the next line */
     size_t length[FIELD_MAX];
-    int count; /* fields of this line; 0: no more lines */
 };
-
-/* Opens `path`, or standard input for "-". */
-enum result input_open(struct input *in, const char *path);
-void input_close(struct input *in);
-
-/* Reads the next line. Refuses a last line without its end, control characters, lines above 1 MiB
- * and more than FIELD_MAX fields. */
-enum result input_next(struct input *in);
-
-/* Says `FILE:LINE: reason [code]` for the current line, or for `line`; gives RESULT_REFUSED. */
-enum result refuse(const struct input *in, const char *code, const char *reason);
-enum result refuse_line(const struct input *in, unsigned long line, const char *code,
-                        const char *reason);
-
-/* Reads the decimal number in field `i`, at most `max`: digits only, no sign, no leading zero. */
-enum result input_number(const struct input *in, int i, uint64_t max, uint64_t *value);
-
-/* Says `what: errno's text [code]`; gives RESULT_FAILED. */
-enum result failed(const char *code, const char *what);
 
 /* The file being written: `<target>.tmp`, locked, so that a left-over of a killed run is reused. */
 struct output {
     int directory;
-    int fd;
+    FILE *file;
     char *name; /* of the target, in its directory */
     char *temporary;
     char *previous;
-    unsigned char *buffer;
-    size_t used;
-    uint64_t offset; /* in the file, with what is still in the buffer */
+    uint64_t offset; /* where the next byte goes */
 };
 
-/* Prepares to write beside `target`. output_close must follow, also after a failure. */
-enum result output_open(struct output *out, const char *target);
-enum result output_write(struct output *out, const void *bytes, size_t n);
-enum result output_align(struct output *out, size_t unit); /* with zeros */
-enum result output_flush(struct output *out);
-enum result output_overwrite(struct output *out, uint64_t offset, const void *bytes, size_t n);
+/* What stays in memory of a user or a group. */
+struct entry {
+    uint64_t name; /* offset into entries.names */
+    uint32_t number;
+    uint32_t reference;
+    uint32_t count;        /* a user's secondary gids, or a group's members */
+    uint32_t members_size; /* of a group: bytes of its members' names with their zeros */
+    uint32_t stamp;        /* of a group: the last user that named it, to find one named twice */
+    uint8_t name_length;
+};
+
+/* An index in the making: slots of {fingerprint, entry number plus one}. */
+struct table {
+    uint32_t (*slot)[2];
+    uint64_t slots;
+    uint32_t max_probes;
+};
+
+/* All users, or all groups. */
+struct entries {
+    struct entry *entry;
+    size_t count;
+    size_t room;
+    char *names;
+    size_t names_size;
+    size_t names_room;
+    unsigned long first_line; /* of the first one; they come without a gap */
+    struct id_windows windows;
+    struct table table[KEY_COUNT];
+};
+
+struct ban {
+    uint32_t uid_number;
+    uint64_t until; /* 0: no end */
+};
+
+/* One file on its way from text to bytes. Of a posix.db, records come in ascending order of their
+ * numbers, so users go straight to the output; what the indexes and the member lists need of each
+ * stays in memory. What is allocated here lasts as long as the program. */
+struct build {
+    struct input in;
+    struct output out;
+    struct ban *ban;
+    size_t ban_count;
+    size_t ban_room;
+    unsigned char header[POSIX_HEADER_PAGE];
+    unsigned char seed[16];
+    int stage; /* which kind of record was the last */
+    struct entries all[POSIX_KINDS];
+    uint32_t *groups; /* entry numbers of all users' secondary groups, one list after the other */
+    size_t group_count;
+    size_t group_room;
+    unsigned char *record; /* the user record being made */
+};
+
+/* Removes the unfinished output and ends the program with `status`. */
+_Noreturn void compile_end(enum status status);
+
+/* Says `FILE:LINE: reason [code]` for the current line, or for `line`; STATUS_REFUSED. */
+_Noreturn void refuse(const struct input *in, const char *code, const char *reason);
+_Noreturn void refuse_line(const struct input *in, unsigned long line, const char *code,
+                           const char *reason);
+
+/* Says `what: errno's text [code]`; STATUS_FAILED. */
+_Noreturn void fail(const char *code, const char *what);
+
+/* The array with room for `wanted` elements of `size` bytes; `*room` says for how many it has. */
+void *grow(void *array, size_t *room, size_t wanted, size_t size);
+
+/* Opens `path`, or standard input for "-". */
+void input_open(struct input *in, const char *path);
+
+/* Reads the next line; false when there is none. Refuses a last line without its end, control
+ * characters, lines above 1 MiB and more than FIELD_MAX fields. */
+bool input_next(struct input *in);
+
+/* The decimal number `text`, at most `max`: digits only, no sign, no leading zero. */
+uint64_t input_number(const struct input *in, const char *text, uint64_t max);
+
+/* Reads the next line, which must be `keyword` and a number of at most `max`. */
+uint64_t input_head(struct input *in, const char *keyword, uint64_t max);
+
+/* Prepares to write beside `target`. */
+void output_open(struct output *out, const char *target);
+void output_write(struct output *out, const void *bytes, size_t n);
+void output_align(struct output *out, size_t unit); /* with zeros */
+
+/* Completes the opening of a header that `form` describes, of a file as long as what was written,
+ * and puts it over the `form->header` bytes that were written first. */
+void output_seal(struct output *out, const struct file_form *form, uint32_t flags,
+                 unsigned char *header);
 
 /*
- * Puts the finished file in the target's place: flush, sync, rename, sync of the directory. With
+ * Puts the finished file in the target's place: sync, rename, sync of the directory. With
  * `supersede`, the replaced file keeps a second name, `<target>.previous`, until its superseded
  * word is set; one left by an earlier run is settled first.
  */
-enum result output_install(struct output *out, bool supersede);
-
-/* Releases all; a file that was not installed is removed. */
-void output_close(struct output *out);
+void output_install(struct output *out, bool supersede);
 
 /* Ends an interrupted replacement of `target`: marks and removes `<target>.previous`. */
-enum result output_settle(const char *target);
+void output_settle(struct output *out, const char *target);
 
-/* The two layouts. `seed` is 16 bytes, or NULL for a random one. */
-enum result compile_posix(struct input *in, struct output *out, const unsigned char *seed);
-enum result compile_bans(struct input *in, struct output *out);
+/* The two layouts. `b` is zeroed but for its seed, and its input and output, which are open. */
+void compile_posix(struct build *b);
+void compile_bans(struct build *b);
+
+/* Adds an entry with the name in field 1 of the line. Refuses a number that is not above the last
+ * one's. */
+struct entry *layout_add(struct build *b, enum posix_kind kind, uint32_t number);
+
+/* Makes both indexes; refuses a name given twice. Call once, after the last entry. */
+void layout_index(struct build *b, enum posix_kind kind);
+
+/* The group with this name, or (NULL) this number; NULL when there is none. After layout_index. */
+struct entry *layout_group(struct build *b, const char *name, size_t length, uint32_t number);
+
+/* Everything after the last user record: groups with members, indexes, header. */
+void layout_finish(struct build *b);
 
 #endif

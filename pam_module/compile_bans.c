@@ -9,20 +9,6 @@
 #include "compile.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-#include "format.h"
-
-struct ban {
-    uint32_t uid_number;
-    int64_t until; /* 0: no end */
-};
-
-struct ban_list {
-    struct ban *ban;
-    size_t count;
-    size_t room;
-};
 
 /* By number, then the one that lasts longest first. */
 static int
@@ -35,145 +21,78 @@ compare(const void *left, const void *right)
         return a->uid_number < b->uid_number ? -1 : 1;
     if (a->until == b->until)
         return 0;
-    if (a->until == 0 || b->until == 0)
-        return a->until == 0 ? -1 : 1;
-    return a->until > b->until ? -1 : 1;
-}
-
-static enum result
-add(struct input *in, struct ban_list *list)
-{
-    uint64_t uid_number;
-    uint64_t until;
-
-    if (input_number(in, 1, UINT32_MAX, &uid_number) != RESULT_OK ||
-        input_number(in, 2, INT64_MAX, &until) != RESULT_OK)
-        return RESULT_REFUSED;
-    if (list->count == UINT32_MAX / BAN_SIZE)
-        return refuse(in, "too_large", "too many bans");
-    if (list->count == list->room) {
-        size_t room = list->room == 0 ? 1024 : list->room * 2;
-        struct ban *grown = realloc(list->ban, room * sizeof(*grown));
-
-        if (grown == NULL)
-            return failed("no_memory", in->path);
-        list->ban = grown;
-        list->room = room;
-    }
-    list->ban[list->count].uid_number = (uint32_t)uid_number;
-    list->ban[list->count++].until = (int64_t)until;
-    return RESULT_OK;
-}
-
-/* Reads one of the lines that open the input: `keyword`, then a number of at most `max`. */
-static enum result
-head(struct input *in, const char *keyword, uint64_t max, uint64_t *value)
-{
-    enum result result = input_next(in);
-
-    if (result != RESULT_OK)
-        return result;
-    if (in->count != 2 || strcmp(in->field[0], keyword) != 0)
-        return refuse(in, "out_of_order", keyword);
-    return input_number(in, 1, max, value);
+    return a->until - 1 > b->until - 1 ? -1 : 1; /* no end becomes the latest of all */
 }
 
 /* Reads the list's lines and its end. */
-static enum result
-body(struct input *in, struct ban_list *list)
+static void
+body(struct build *b)
 {
-    uint64_t announced;
-    enum result result;
+    struct input *in = &b->in;
 
-    for (;;) {
-        result = input_next(in);
-        if (result != RESULT_OK)
-            return result;
-        if (in->count != 3 || strcmp(in->field[0], "ban") != 0)
-            break;
-        result = add(in, list);
-        if (result != RESULT_OK)
-            return result;
+    while (input_next(in) && in->count == 3 && strcmp(in->field[0], "ban") == 0) {
+        if (b->ban_count == UINT32_MAX / BAN_SIZE)
+            refuse(in, "too_large", "too many bans");
+        b->ban = grow(b->ban, &b->ban_room, b->ban_count + 1, sizeof(*b->ban));
+        b->ban[b->ban_count].uid_number = (uint32_t)input_number(in, in->field[1], UINT32_MAX);
+        b->ban[b->ban_count++].until = input_number(in, in->field[2], INT64_MAX);
     }
     if (in->count == 0)
-        return refuse(in, "truncated", "there is no end line");
+        refuse(in, "truncated", "there is no end line");
     if (in->count != 2 || strcmp(in->field[0], "end") != 0)
-        return refuse(in, "record_unknown", "neither a ban nor the end");
-    result = input_number(in, 1, UINT32_MAX, &announced);
-    if (result != RESULT_OK)
-        return result;
-    if (announced != list->count)
-        return refuse(in, "truncated", "the end line counts otherwise");
-    result = input_next(in);
-    if (result == RESULT_OK && in->count != 0)
-        return refuse(in, "record_unknown", "a line after the end");
-    return result;
+        refuse(in, "record_unknown", "neither a ban nor the end");
+    if (input_number(in, in->field[1], UINT32_MAX) != b->ban_count)
+        refuse(in, "truncated", "the end line counts otherwise");
+    if (input_next(in))
+        refuse(in, "record_unknown", "a line after the end");
 }
 
-/* Sorts, drops the shorter of two bans, and writes the file. */
-static enum result
-write_out(struct ban_list *list, struct output *out, unsigned char *header)
+/* Sorts the bans and turns them, without the shorter of two, into the file's entries in place;
+ * gives how many bytes these take. */
+static size_t
+pack(struct ban *ban, size_t count)
 {
-    unsigned char *bytes;
-    size_t kept = 0;
-    size_t size;
-    enum result result;
+    unsigned char *end = (unsigned char *)ban;
+    uint64_t last = UINT64_MAX;
 
-    if (list->count > 0)
-        qsort(list->ban, list->count, sizeof(*list->ban), compare);
-    bytes = calloc(list->count + 1, BAN_SIZE);
-    if (bytes == NULL)
-        return failed("no_memory", out->name);
-    for (size_t i = 0; i < list->count; i++) {
-        if (i > 0 && list->ban[i].uid_number == list->ban[i - 1].uid_number)
+    if (count > 0)
+        qsort(ban, count, sizeof(*ban), compare);
+    for (size_t i = 0; i < count; i++) {
+        struct ban one = ban[i];
+
+        if (one.uid_number == last)
             continue;
-        store_u32(bytes + kept * BAN_SIZE + BAN_AT_UID, list->ban[i].uid_number);
-        store_u64(bytes + kept * BAN_SIZE + BAN_AT_UNTIL, (uint64_t)list->ban[i].until);
-        kept++;
+        last = one.uid_number;
+        memset(end, 0, BAN_SIZE);
+        store_u32(end + BAN_AT_UID, one.uid_number);
+        store_u64(end + BAN_AT_UNTIL, one.until);
+        end += BAN_SIZE;
     }
-    size = kept * BAN_SIZE;
-    store_u64(header + BANS_AT_LENGTH, BANS_HEADER + size);
-    store_u32(header + BANS_AT_COUNT, (uint32_t)kept);
-    store_u32(header + BANS_AT_BODY_CHECKSUM, format_checksum(bytes, size));
-    store_u32(header + BANS_AT_CHECKSUM, format_checksum(header, BANS_AT_CHECKSUM));
-    result = output_write(out, header, BANS_HEADER);
-    if (result == RESULT_OK)
-        result = output_write(out, bytes, size);
-    free(bytes);
-    return result;
+    return (size_t)(end - (unsigned char *)ban);
 }
+_Static_assert(sizeof(struct ban) == BAN_SIZE, "entries are packed in place");
 
-enum result
-compile_bans(struct input *in, struct output *out)
+void
+compile_bans(struct build *b)
 {
-    unsigned char header[BANS_HEADER] = BANS_MAGIC;
-    struct ban_list list = {0};
-    uint64_t version = 0;
-    uint64_t counter = 0;
-    uint64_t issued = 0;
-    uint64_t signed_time = 0;
-    uint64_t skew = 0;
-    enum result result;
+    static const struct file_form form = {BANS_MAGIC, BANS_HEADER, BANS_AT_CHECKSUM, 0};
+    struct input *in = &b->in;
+    unsigned char *header = b->header;
+    uint32_t flags;
+    size_t size;
 
-    if ((result = head(in, "idmap-bans", UINT32_MAX, &version)) != RESULT_OK)
-        goto done;
-    if (version != FORMAT_VERSION) {
-        result = refuse(in, "version_unknown", "not version 1");
-        goto done;
-    }
-    if ((result = head(in, "counter", UINT64_MAX, &counter)) != RESULT_OK ||
-        (result = head(in, "issued", INT64_MAX, &issued)) != RESULT_OK ||
-        (result = head(in, "signed_time", INT64_MAX, &signed_time)) != RESULT_OK ||
-        (result = head(in, "clock_skew", 1, &skew)) != RESULT_OK ||
-        (result = body(in, &list)) != RESULT_OK)
-        goto done;
-    store_u32(header + BANS_AT_VERSION, FORMAT_VERSION);
-    store_u32(header + BANS_AT_FLAGS, skew != 0 ? BANS_FLAG_CLOCK_SKEW : 0);
-    store_u64(header + BANS_AT_COUNTER, counter);
-    store_u64(header + BANS_AT_ISSUED, issued);
-    store_u64(header + BANS_AT_SIGNED_TIME, signed_time);
-    result = write_out(&list, out, header);
-done:
-    free(list.ban);
-    return result;
+    if (input_head(in, "idmap-bans", UINT32_MAX) != FORMAT_VERSION)
+        refuse(in, "version_unknown", "not version 1");
+    store_u64(header + BANS_AT_COUNTER, input_head(in, "counter", UINT64_MAX));
+    store_u64(header + BANS_AT_ISSUED, input_head(in, "issued", INT64_MAX));
+    store_u64(header + BANS_AT_SIGNED_TIME, input_head(in, "signed_time", INT64_MAX));
+    flags = input_head(in, "clock_skew", 1) != 0 ? BANS_FLAG_CLOCK_SKEW : 0;
+    body(b);
+    b->ban = grow(b->ban, &b->ban_room, 1, sizeof(*b->ban));
+    size = pack(b->ban, b->ban_count);
+    store_u32(header + BANS_AT_COUNT, (uint32_t)(size / BAN_SIZE));
+    store_u32(header + BANS_AT_BODY_CHECKSUM, format_checksum((unsigned char *)b->ban, size));
+    output_write(&b->out, header, BANS_HEADER);
+    output_write(&b->out, b->ban, size);
+    output_seal(&b->out, &form, flags, header);
 }

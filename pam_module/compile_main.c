@@ -5,8 +5,7 @@
 #include "compile.h"
 
 #include <getopt.h>
-#include <stdio.h>
-#include <string.h>
+#include <sys/random.h>
 
 #ifndef IDMAP_VERSION
 #define IDMAP_VERSION "0.1.0"
@@ -28,66 +27,38 @@ static const char help[] =
     "\n"
     "Exit status: 0 done, 1 bad input, 2 usage, 3 input or output failed.\n";
 
-static enum result
+_Noreturn static void
 usage(const char *reason)
 {
     fprintf(stderr, "idmap-compile: %s [usage]\n", reason);
-    return RESULT_USAGE;
+    compile_end(STATUS_USAGE);
 }
 
 /* Reads 32 hexadecimal digits. */
-static bool
+static void
 parse_seed(const char *text, unsigned char seed[16])
 {
     static const char digits[] = "0123456789abcdef";
 
-    if (strlen(text) != 32)
-        return false;
-    for (size_t i = 0; i < 32; i++) {
-        const char *digit = strchr(digits, text[i]);
-
-        if (digit == NULL)
-            return false;
-        seed[i / 2] = (unsigned char)(seed[i / 2] << 4 | (digit - digits));
-    }
-    return true;
+    if (strlen(text) != 32 || strspn(text, digits) != 32)
+        usage("--seed takes 32 lower-case hexadecimal digits");
+    for (size_t i = 0; i < 32; i++)
+        seed[i / 2] = (unsigned char)(seed[i / 2] << 4 | (strchr(digits, text[i]) - digits));
 }
 
-static enum result
-compile(const char *kind, const char *from, const char *to, const unsigned char *seed)
-{
-    bool is_posix = strcmp(kind, "posix") == 0;
-    struct input in;
-    struct output out;
-    enum result result;
-
-    memset(&out, 0, sizeof(out));
-    out.fd = out.directory = -1;
-    result = input_open(&in, from);
-    if (result == RESULT_OK)
-        result = output_open(&out, to);
-    if (result == RESULT_OK)
-        result = is_posix ? compile_posix(&in, &out, seed) : compile_bans(&in, &out);
-    if (result == RESULT_OK)
-        result = output_install(&out, is_posix);
-    output_close(&out);
-    input_close(&in);
-    return result;
-}
-
-/* The whole program; gives the exit status. */
-static enum result
-run(int argc, char **argv)
+int
+main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"in", required_argument, NULL, 'i'},   {"out", required_argument, NULL, 'o'},
         {"seed", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},    {NULL, 0, NULL, 0},
     };
-    unsigned char seed[16] = {0};
+    static struct build b;
     const char *from = NULL;
     const char *to = NULL;
     bool seeded = false;
+    bool is_posix;
     int option;
 
     opterr = 0;
@@ -100,35 +71,40 @@ run(int argc, char **argv)
             to = optarg;
             break;
         case 's':
-            seeded = parse_seed(optarg, seed);
-            if (!seeded)
-                return usage("--seed takes 32 lower-case hexadecimal digits");
+            parse_seed(optarg, b.seed);
+            seeded = true;
             break;
         case 'h':
-            fputs(help, stdout);
-            return RESULT_OK;
+            return fputs(help, stdout) < 0 || fflush(stdout) != 0 ? STATUS_FAILED : STATUS_DONE;
         case 'V':
-            puts("idmap-compile " IDMAP_VERSION);
-            return RESULT_OK;
+            return puts("idmap-compile " IDMAP_VERSION) < 0 ? STATUS_FAILED : STATUS_DONE;
         default:
-            return usage("unknown or incomplete option; see --help");
+            usage("unknown or incomplete option; see --help");
         }
     }
     if (argc - optind != 1)
-        return usage("one of posix, bans, settle is needed; see --help");
+        usage("one of posix, bans, settle is needed; see --help");
     if (to == NULL)
-        return usage("--out is needed");
-    if (strcmp(argv[optind], "settle") == 0)
-        return from == NULL && !seeded ? output_settle(to) : usage("settle takes --out only");
-    if (strcmp(argv[optind], "posix") != 0 && strcmp(argv[optind], "bans") != 0)
-        return usage("one of posix, bans, settle is needed; see --help");
+        usage("--out is needed");
+    if (strcmp(argv[optind], "settle") == 0) {
+        if (from != NULL || seeded)
+            usage("settle takes --out only");
+        output_settle(&b.out, to);
+        return STATUS_DONE;
+    }
+    is_posix = strcmp(argv[optind], "posix") == 0;
+    if (!is_posix && strcmp(argv[optind], "bans") != 0)
+        usage("one of posix, bans, settle is needed; see --help");
     if (from == NULL)
-        return usage("--in is needed");
-    return compile(argv[optind], from, to, seeded ? seed : NULL);
-}
-
-int
-main(int argc, char **argv)
-{
-    return (int)run(argc, argv);
+        usage("--in is needed");
+    input_open(&b.in, from);
+    output_open(&b.out, to);
+    if (!seeded && getrandom(b.seed, sizeof(b.seed), 0) != (ssize_t)sizeof(b.seed))
+        fail("no_randomness", to);
+    if (is_posix)
+        compile_posix(&b);
+    else
+        compile_bans(&b);
+    output_install(&b.out, is_posix);
+    return STATUS_DONE;
 }

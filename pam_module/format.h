@@ -13,45 +13,43 @@
 #include <stdint.h>
 #include <string.h>
 
+/* How both files open. The checksum covers the bytes before it. */
 #define POSIX_MAGIC "IDMAPPSX"
 #define BANS_MAGIC "IDMAPBAN"
 #define MAGIC_SIZE 8
+#define AT_VERSION 8
 #define FORMAT_VERSION 1
+#define AT_FLAGS 12
+#define AT_LENGTH 16
 
-/* posix.db, header page. The checksum covers the bytes before it; the superseded word lies behind
- * it, because it is the one word ever written into an installed file. */
+/* What posix.db has two of. Tables of the header hold users' entry first, then groups'. */
+enum posix_kind { POSIX_USER, POSIX_GROUP, POSIX_KINDS };
+
+/* posix.db, header page. The superseded word lies behind the checksum, because it is the one word
+ * ever written into an installed file. */
 #define POSIX_HEADER_PAGE 4096
-#define POSIX_AT_VERSION 8
-#define POSIX_AT_FLAGS 12
-#define POSIX_AT_LENGTH 16
 #define POSIX_AT_REVISION 24
 #define POSIX_AT_CREATED 32
 #define POSIX_AT_NOT_AFTER 40
 #define POSIX_AT_SEED 48
-#define POSIX_AT_USERS 64
-#define POSIX_AT_GROUPS 68
-#define POSIX_AT_UID_WINDOWS 72 /* how many */
-#define POSIX_AT_GID_WINDOWS 76
+#define POSIX_AT_COUNTS 64     /* u32 each: how many users, groups */
+#define POSIX_AT_WINDOWS 72    /* u32 each: how many windows of uid, gid numbers */
 #define POSIX_AT_MAX_PROBES 80 /* u32 for each index, in the order of the sections */
 #define POSIX_AT_SECTIONS 128  /* {u64 offset, u64 size} for each section */
-#define POSIX_AT_UID_WINDOW 256
-#define POSIX_AT_GID_WINDOW 384
+#define POSIX_AT_WINDOW 256    /* {u32 first, u32 last} for each of the most windows */
 #define POSIX_AT_CHECKSUM 1020
 #define POSIX_AT_SUPERSEDED 1024
 #define WINDOW_MAX 16
 #define WINDOW_SIZE 8
 #define SECTION_ALIGN 64
 
-enum posix_section {
-    SECTION_USERS,
-    SECTION_GROUPS,
-    SECTION_USER_NAMES, /* the indexes: {u32 fingerprint, u32 reference} slots */
-    SECTION_USER_NUMBERS,
-    SECTION_GROUP_NAMES,
-    SECTION_GROUP_NUMBERS,
-    SECTION_COUNT
-};
-#define INDEX_COUNT (SECTION_COUNT - SECTION_USER_NAMES)
+/* The sections: the records of each kind, then for each kind an index by name and one by number,
+ * with {u32 fingerprint, u32 reference} slots. */
+enum posix_key { KEY_NAME, KEY_NUMBER, KEY_COUNT };
+#define INDEX_COUNT (POSIX_KINDS * KEY_COUNT)
+#define INDEX_OF(kind, key) ((unsigned)(kind)*KEY_COUNT + (unsigned)(key))
+#define SECTION_OF_INDEX(index) (POSIX_KINDS + (index))
+#define SECTION_COUNT SECTION_OF_INDEX(INDEX_COUNT)
 #define SLOT_SIZE 8
 #define INDEX_MIN_SLOTS 8
 
@@ -60,11 +58,11 @@ enum posix_section {
 #define REFERENCE_UNIT 8
 #define RECORD_AT_REFERENCE 0
 #define RECORD_AT_SIZE 4
+#define RECORD_AT_NUMBER 8
+#define RECORD_AT_NAME_LENGTH 16 /* u8 */
 
-#define USER_AT_UID 8
 #define USER_AT_GID 12
-#define USER_AT_NAME_LENGTH 16 /* u8 */
-#define USER_AT_STATE 17       /* u8 */
+#define USER_AT_STATE 17 /* u8 */
 #define USER_AT_GECOS_LENGTH 18
 #define USER_AT_HOME_LENGTH 20
 #define USER_AT_SHELL_LENGTH 22
@@ -74,9 +72,7 @@ enum posix_section {
 /* name, gecos, home, shell, each with its zero; then, 4-aligned, the gids */
 #define USER_AT_STRINGS 40
 
-#define GROUP_AT_GID 8
 #define GROUP_AT_MEMBER_COUNT 12
-#define GROUP_AT_NAME_LENGTH 16  /* u8 */
 #define GROUP_AT_MEMBERS_SIZE 20 /* bytes of all member names with their zeros */
 #define GROUP_AT_STRINGS 24      /* name with its zero; then references to users, 4-aligned */
 
@@ -84,9 +80,6 @@ enum user_state { USER_ACTIVE, USER_GRACE, USER_SUSPENDED, USER_STATE_COUNT };
 
 /* bans.db */
 #define BANS_HEADER 64
-#define BANS_AT_VERSION 8
-#define BANS_AT_FLAGS 12
-#define BANS_AT_LENGTH 16
 #define BANS_AT_COUNTER 24
 #define BANS_AT_ISSUED 32
 #define BANS_AT_SIGNED_TIME 40

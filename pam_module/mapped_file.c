@@ -6,14 +6,14 @@
  */
 #include "mapped_file.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "format.h"
 
 #define OVERFLOW_UID 65534
 
@@ -52,43 +52,40 @@ owner_is_root(uid_t owner)
     return owner == 0 || (owner == OVERFLOW_UID && outside_initial_namespace());
 }
 
-int
-mapped_file_open(struct mapped_file *file, const char *path, uint64_t at_least)
+bool
+mapped_file_open(struct mapped_file *file, const char *path)
 {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+    void *base = MAP_FAILED;
     struct stat st;
-    void *base;
-    int error = 0;
-    int fd;
 
     memset(file, 0, sizeof(*file));
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
-        return errno;
-    if (fstat(fd, &st) != 0) {
-        error = errno;
-        goto done;
-    }
-    if (!S_ISREG(st.st_mode) || (st.st_mode & (S_IWGRP | S_IWOTH)) || !owner_is_root(st.st_uid)) {
-        error = EACCES;
-        goto done;
-    }
-    if (st.st_size <= 0 || (uint64_t)st.st_size < at_least || (uint64_t)st.st_size > SIZE_MAX) {
-        error = EINVAL;
-        goto done;
-    }
-    base = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    if (base == MAP_FAILED) {
-        error = errno;
-        goto done;
-    }
+        return false;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+        owner_is_root(st.st_uid) && st.st_size > 0 && (uint64_t)st.st_size <= SIZE_MAX)
+        base = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
+    if (base == MAP_FAILED)
+        return false;
     file->length = (uint64_t)st.st_size;
     file->device = st.st_dev;
     file->inode = st.st_ino;
     atomic_signal_fence(memory_order_seq_cst);
     file->base = base;
-done:
-    close(fd);
-    return error;
+    return true;
+}
+
+bool
+mapped_file_fits(const struct mapped_file *file, const struct file_form *form)
+{
+    const unsigned char *header = file->base;
+
+    return file->length >= form->header && memcmp(header, form->magic, MAGIC_SIZE) == 0 &&
+           load_u32(header + AT_VERSION) == FORMAT_VERSION &&
+           (load_u32(header + AT_FLAGS) & ~form->flags) == 0 &&
+           load_u64(header + AT_LENGTH) == file->length &&
+           load_u32(header + form->checksum_at) == format_checksum(header, form->checksum_at);
 }
 
 void

@@ -5,6 +5,11 @@
  * current; only then does it touch the mapping. The re-mapper, under the lock, empties only slots
  * that are not current and have no announced reader, and fills a slot before it makes it current.
  * All of this is sequentially consistent, so one of the two always sees the other.
+ *
+ * Two things can keep a newer revision waiting, and both end when a thread gets to run again, not
+ * by a clock: the thread that re-maps was preempted with the lock, or readers stand still inside
+ * lookups of all the other slots' revisions. Until then every lookup answers from `current`: old,
+ * but whole. The next lookup after that finds the lock or a slot free and maps the newest.
  */
 #define _GNU_SOURCE
 #include "nss_map.h"
@@ -15,7 +20,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define SLOTS 4          /* current, next, and two that slow readers still hold */
+#define SLOTS 7          /* current, next, and five that slow readers still hold: one page full */
 #define RETRY_AFTER 1000 /* milliseconds until a missing or unchanged file is looked for again */
 #define STRIPES 8        /* counts per slot, by thread, so that threads do not share a cache line */
 
@@ -26,7 +31,7 @@ struct padded_count {
 /* What a forked child must find at zero. */
 struct wiped_page {
     atomic_flag mapping;
-    atomic_flag cursor[NSS_CURSOR_COUNT];
+    atomic_flag cursor[POSIX_KINDS];
     struct padded_count readers[SLOTS][STRIPES];
 };
 _Static_assert(sizeof(struct wiped_page) <= 4096, "one page is wiped as one");
@@ -63,10 +68,9 @@ wiped_page(void)
 static long long
 coarse_now(void)
 {
-    struct timespec now;
+    struct timespec now = {0};
 
-    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
-        return 0;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
@@ -89,7 +93,7 @@ sweep(struct wiped_page *page)
     for (int i = 0; i < SLOTS; i++) {
         if (i == in_use || slot_has_readers(page, i))
             continue;
-        posix_db_close(&slots[i]);
+        mapped_file_close(&slots[i].file);
         empty = i;
     }
     return empty;
@@ -114,14 +118,15 @@ static void
 map_newer(struct wiped_page *page)
 {
     int in_use = atomic_load(&current) - 1;
-    int slot = sweep(page);
+    const struct mapped_file *old = in_use < 0 ? NULL : &slots[in_use].file;
+    int slot;
 
-    if (slot < 0)
+    if ((in_use >= 0 && !posix_db_is_superseded(&slots[in_use])) || (slot = sweep(page)) < 0)
         return;
-    if (posix_db_open(&slots[slot], IDMAP_POSIX_DB) != 0 ||
-        (in_use >= 0 && slots[slot].file.inode == slots[in_use].file.inode &&
-         slots[slot].file.device == slots[in_use].file.device)) {
-        posix_db_close(&slots[slot]);
+    if (!posix_db_open(&slots[slot], IDMAP_POSIX_DB) ||
+        (old != NULL && slots[slot].file.inode == old->inode &&
+         slots[slot].file.device == old->device)) {
+        mapped_file_close(&slots[slot].file);
         atomic_store(&not_before, coarse_now() + RETRY_AFTER);
         return;
     }
@@ -133,20 +138,11 @@ map_newer(struct wiped_page *page)
 static void
 refresh(struct wiped_page *page)
 {
-    int saved = errno;
-    int cancel;
-
     if (coarse_now() < atomic_load(&not_before) || atomic_flag_test_and_set(&page->mapping))
         return;
-    /* open and close are cancellation points, and a cancelled thread would keep the lock. */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    int in_use = atomic_load(&current) - 1;
-    if (in_use < 0 || posix_db_is_superseded(&slots[in_use]))
-        map_newer(page);
+    map_newer(page);
     atomic_flag_clear(&page->mapping);
     sweep_left_behind(page);
-    pthread_setcancelstate(cancel, NULL);
-    errno = saved;
 }
 
 /* Which stripe this thread counts in: threads differ in where their stacks lie. */
@@ -173,75 +169,69 @@ count_down(atomic_int *count)
 static struct nss_lease
 hold_current(struct wiped_page *page)
 {
-    struct nss_lease lease = {NULL, NULL, -1};
+    struct nss_lease none = {NULL, NULL};
     unsigned mine = stripe();
+    int slot;
 
-    for (;;) {
-        int slot = atomic_load(&current) - 1;
-        atomic_int *count;
+    while ((slot = atomic_load(&current) - 1) >= 0) {
+        struct nss_lease lease = {&slots[slot], &page->readers[slot][mine].count};
 
-        if (slot < 0)
+        atomic_fetch_add(&page->readers[slot][mine].count, 1);
+        if (atomic_load(&current) - 1 == slot)
             return lease;
-        count = &page->readers[slot][mine].count;
-        atomic_fetch_add(count, 1);
-        if (atomic_load(&current) - 1 == slot) {
-            lease.db = &slots[slot];
-            lease.readers = count;
-            lease.slot = slot;
-            return lease;
-        }
-        count_down(count);
+        count_down(lease.readers);
     }
+    return none;
 }
 
 struct nss_lease
 nss_map_take(void)
 {
-    struct nss_lease lease = {NULL, NULL, -1};
+    struct nss_lease lease = {NULL, NULL};
+    struct wiped_page *page = atomic_load(&wiped);
     int saved = errno;
-    struct wiped_page *page = wiped_page();
+    int cancel;
 
-    errno = saved;
-    if (page == NULL)
-        return lease;
-    lease = hold_current(page);
+    if (page != NULL)
+        lease = hold_current(page);
     if (lease.db != NULL && !posix_db_is_superseded(lease.db))
         return lease;
     nss_map_return(lease);
-    refresh(page);
-    return hold_current(page);
+    /* open and close are cancellation points, and a cancelled thread would keep the lock. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    page = wiped_page();
+    if (page != NULL)
+        refresh(page);
+    pthread_setcancelstate(cancel, NULL);
+    errno = saved;
+    if (page != NULL)
+        lease = hold_current(page);
+    return lease;
 }
 
 void
 nss_map_return(struct nss_lease lease)
 {
-    struct wiped_page *page = atomic_load(&wiped);
-    int saved = errno;
-
     if (lease.db == NULL)
         return;
     count_down(lease.readers);
-    if (atomic_load(&current) - 1 == lease.slot)
+    if (lease.db == &slots[atomic_load(&current) - 1])
         return;
     /* The mapping was replaced during this lookup, and this may have been its last reader. */
     atomic_store(&left_behind, true);
-    sweep_left_behind(page);
-    errno = saved;
+    sweep_left_behind(atomic_load(&wiped));
 }
 
 bool
-nss_cursor_lock(enum nss_cursor which)
+nss_cursor_lock(enum posix_kind kind)
 {
     struct wiped_page *page = wiped_page();
 
-    return page != NULL && !atomic_flag_test_and_set(&page->cursor[which]);
+    return page != NULL && !atomic_flag_test_and_set(&page->cursor[kind]);
 }
 
 void
-nss_cursor_unlock(enum nss_cursor which)
+nss_cursor_unlock(enum posix_kind kind)
 {
-    struct wiped_page *page = atomic_load(&wiped);
-
-    if (page != NULL)
-        atomic_flag_clear(&page->cursor[which]);
+    atomic_flag_clear(&atomic_load(&wiped)->cursor[kind]);
 }

@@ -19,7 +19,6 @@
 struct nss_lease {
     const struct posix_db *db;
     void *readers;
-    int slot;
 };
 
 /* The newest mapping this process has, kept mapped until nss_map_return. errno is kept. */
@@ -28,11 +27,8 @@ struct nss_lease nss_map_take(void);
 /* Ends a lease, also an empty one. errno is kept. */
 void nss_map_return(struct nss_lease lease);
 
-/* Which enumeration a cursor lock belongs to. */
-enum nss_cursor { NSS_CURSOR_PASSWD, NSS_CURSOR_GROUP, NSS_CURSOR_COUNT };
-
 /* Takes the lock of an enumeration without waiting; false when another thread has it. */
-bool nss_cursor_lock(enum nss_cursor which);
-void nss_cursor_unlock(enum nss_cursor which);
+bool nss_cursor_lock(enum posix_kind kind);
+void nss_cursor_unlock(enum posix_kind kind);
 
 #endif

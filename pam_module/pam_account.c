@@ -9,46 +9,8 @@
 #include <time.h>
 
 #include "pam_internal.h"
-
-/* Sentence and next step of idmap/domain/reasons.py, for the codes met at a login. A test holds the
- * two equal. The last entry answers for every other code. */
-static const struct {
-    const char *reason, *text;
-} texts[] = {
-    {"account_expired", "The account has expired. Ask the site's support."},
-    {"account_suspended",
-     "The account is suspended. Ask your project's manager to restore your membership."},
-    {"account_unknown", "There is no such account here. First-time users call POST /v1/me/account "
-                        "with a token for the API."},
-    {"agent_unavailable", "The verifier on this node does not answer. An administrator restarts "
-                          "idmap-verify; logins with keys still work."},
-    {"audience_refused", "The token was made for another door. Request a token with the audience "
-                         "of this door; 'idmap issuers show' lists them."},
-    {"banned", "Access is refused on security grounds. Contact the security team."},
-    {"clock_skew", "This node's clock is wrong. An administrator repairs time synchronisation."},
-    {"configuration_invalid", "The configuration cannot be used. The detail names the file and the "
-                              "setting."},
-    {"grace_ended", "The membership behind this account ended and its grace has passed. Ask your "
-                    "project's manager to restore your membership."},
-    {"identity_mismatch", "The token belongs to another person than the username asked for. Log "
-                          "in under your own username; GET /v1/me tells it."},
-    {"identity_unknown", "Nobody here is linked to this identity. First-time users call POST "
-                         "/v1/me/account with a token for the API."},
-    {"issuer_unavailable", "The identity provider could not be asked. Try again when it answers."},
-    {"local_account",
-     "This node has an account of its own under that name or number. An administrator renames the "
-     "node's own account; 'idmap-agent status' lists clashes."},
-    {"node_files_unreadable",
-     "This node's account files cannot be read. An administrator runs 'idmap-agent verify' and "
-     "'idmap-agent sync --once' on the node."},
-    {"service_unavailable", "The idmap service does not answer. Try again later."},
-    {"snapshot_expired",
-     "This node's account data is too old to admit anybody. An administrator looks at "
-     "'idmap-agent status'; the service may be out of reach."},
-    {"token_expired", "The token has expired. Request a fresh token."},
-    {"not_accepted", "The credential was not accepted. Give the reference to the site's support; "
-                     "the log holds the reason."},
-};
+#include "reasons.h"
+#include "refusals.h"
 
 /* What PAM is told for each outcome of idmap_account_check. */
 static const int pam_codes[IDMAP_REASON_COUNT] = {
@@ -63,13 +25,6 @@ static const int pam_codes[IDMAP_REASON_COUNT] = {
     [IDMAP_CLOCK_SKEW] = PAM_AUTHINFO_UNAVAIL,
     [IDMAP_LOCAL_ACCOUNT] = PAM_PERM_DENIED,
 };
-
-/* Law 10: numbers that idmap never issues, whatever a window or a file says. */
-static bool
-issuable(uint32_t number)
-{
-    return number >= 1000 && !(number >= 60001 && number <= 65535) && number < UINT32_C(1) << 31;
-}
 
 /* Reads decimal digits up to `end` as a number below 2^32. */
 static bool
@@ -102,6 +57,7 @@ take_argument(struct idmap_settings *settings, const char *argument)
         {"socket=", &settings->socket_path},
         {"verifier_user=", &settings->verifier_user},
     };
+    struct id_windows *windows = &settings->windows;
     uint32_t first = 0, last = 0;
     const char *rest = NULL;
 
@@ -117,13 +73,12 @@ take_argument(struct idmap_settings *settings, const char *argument)
         return true;
     }
     if (strncmp(argument, "window=", 7) == 0) {
-        if (settings->window_count == IDMAP_WINDOWS_MAX ||
-            !read_number(argument + 7, '-', &first, &rest) ||
-            !read_number(rest, '\0', &last, &rest) || first > last || !issuable(first) ||
-            !issuable(last))
+        if (windows->count == WINDOW_MAX || !read_number(argument + 7, '-', &first, &rest) ||
+            !read_number(rest, '\0', &last, &rest) || first > last || number_is_refused(first) ||
+            number_is_refused(last))
             return false;
-        settings->windows[settings->window_count].first = first;
-        settings->windows[settings->window_count++].last = last;
+        windows->window[windows->count].first = first;
+        windows->window[windows->count++].last = last;
         return true;
     }
     settings->debug = settings->debug || strcmp(argument, "debug") == 0;
@@ -138,13 +93,11 @@ find_standing(const struct idmap_login *login)
 
     if (entry == NULL)
         return IDMAP_NAMELESS;
-    if (!issuable(entry->pw_uid))
+    if (number_is_refused(entry->pw_uid))
         return IDMAP_FOREIGN;
-    for (size_t i = 0; i < settings->window_count; i++)
-        if (entry->pw_uid >= settings->windows[i].first &&
-            entry->pw_uid <= settings->windows[i].last)
-            return IDMAP_OURS;
-    return settings->window_count == 0 || settings->faulty ? IDMAP_OURS : IDMAP_FOREIGN;
+    if (settings->windows.count == 0 || settings->faulty)
+        return IDMAP_OURS;
+    return id_windows_hold(&settings->windows, entry->pw_uid) ? IDMAP_OURS : IDMAP_FOREIGN;
 }
 
 int
@@ -191,7 +144,7 @@ idmap_unconfigured(const struct idmap_login *login, struct idmap_refusal *refusa
     refusal->detail = faulty ? "argument" : "no_window";
     refusal->pam_code = PAM_SERVICE_ERR;
     return faulty ? login->in_file || login->standing != IDMAP_FOREIGN
-                  : login->in_file && login->settings.window_count == 0;
+                  : login->in_file && login->settings.windows.count == 0;
 }
 
 bool
@@ -231,14 +184,15 @@ idmap_refuse(const struct idmap_login *login, const struct idmap_refusal *refusa
                "event=login_refused reason=%s username=%s ref=%s rhost=%s detail=%s",
                refusal->reason, name, refusal->ref == NULL ? "-" : refusal->ref, origin,
                refusal->detail == NULL ? "-" : refusal->detail);
-    while (i + 1 < sizeof texts / sizeof texts[0] && strcmp(texts[i].reason, shown) != 0)
+    while (i + 1 < sizeof reason_texts / sizeof reason_texts[0] &&
+           strcmp(reason_texts[i].reason, shown) != 0)
         i++;
     if (((unsigned int)login->flags & PAM_SILENT) == 0) {
         if (refusal->ref != NULL)
             (void)pam_error(login->pam, "idmap: %s (ref %s)%s%s", shown, refusal->ref,
-                            refusal->shown ? ": " : "", refusal->shown ? texts[i].text : "");
+                            refusal->shown ? ": " : "", refusal->shown ? reason_texts[i].text : "");
         else
-            (void)pam_error(login->pam, "idmap: %s: %s", shown, texts[i].text);
+            (void)pam_error(login->pam, "idmap: %s: %s", shown, reason_texts[i].text);
     }
     return refusal->pam_code;
 }
@@ -255,7 +209,7 @@ idmap_account_phase(const struct idmap_login *login)
         return PAM_IGNORE;
     /* Sound files without the name: ours only if a window says that the number is. */
     if (reason == IDMAP_ACCOUNT_UNKNOWN &&
-        (login->standing == IDMAP_NAMELESS || login->settings.window_count == 0))
+        (login->standing == IDMAP_NAMELESS || login->settings.windows.count == 0))
         return PAM_IGNORE;
     if (reason == IDMAP_OK) {
         if (idmap_system_agrees(login))

@@ -4,7 +4,9 @@
 #endif
 #include <security/pam_ext.h>
 #include <security/pam_modutil.h>
+#include <inttypes.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -81,13 +83,11 @@ find_verifier(const struct idmap_login *login, uid_t *verifier_uid)
 static void
 make_ref(char ref[IDMAP_REF_SIZE])
 {
-    uint8_t random[(IDMAP_REF_SIZE - 1) / 2] = {0};
+    uint64_t random = 0;
 
-    if (getrandom(random, sizeof random, GRND_NONBLOCK) != sizeof random)
-        memset(random, 0, sizeof random); /* an id that finds nothing beats a login that waits */
-    for (size_t i = 0; i < IDMAP_REF_SIZE - 1; i++)
-        ref[i] = "0123456789abcdef"[random[i / 2] >> (i % 2 == 0 ? 4 : 0) & 0xf];
-    ref[IDMAP_REF_SIZE - 1] = '\0';
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
+        random = 0; /* an id that finds nothing beats a login that waits */
+    (void)snprintf(ref, IDMAP_REF_SIZE, "%016" PRIx64, random);
 }
 
 /* Compares what the verifier proved with the name asked for, our record and the system's answer.

@@ -6,21 +6,14 @@
 #define IDMAP_PAM_INTERNAL_H
 
 #include <security/pam_modules.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #include "account.h"
-
-#define IDMAP_WINDOWS_MAX 16
+#include "posix_db.h"
 
 struct idmap_settings {
     const char *posix_path, *bans_path, *socket_path, *verifier_user;
-    int64_t verifier_uid; /* -1: that of verifier_user */
-    struct {
-        uint32_t first, last;
-    } windows[IDMAP_WINDOWS_MAX]; /* the uid numbers that are idmap's on this node */
-    size_t window_count;
+    int64_t verifier_uid;      /* -1: that of verifier_user */
+    struct id_windows windows; /* the uid numbers that are idmap's on this node */
     bool debug;
     bool faulty; /* an argument was not understood: nobody who could be ours gets in (law 4) */
 };

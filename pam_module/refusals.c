@@ -4,6 +4,7 @@
  */
 #include "refusals.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "reserved.h"
@@ -22,25 +23,10 @@ static const char fold[256] = {
     ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
 };
 
-/* Whether the folded, terminated name is in the table. */
-static bool
-is_reserved(const char *folded)
+static int
+compare(const void *folded, const void *reserved)
 {
-    size_t low = 0;
-    size_t high = sizeof(reserved_names) / sizeof(reserved_names[0]);
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(folded, reserved_names[middle]);
-
-        if (order == 0)
-            return true;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return false;
+    return strcmp(folded, *(const char *const *)reserved);
 }
 
 enum name_verdict
@@ -62,7 +48,9 @@ name_judge(const char *name, size_t length)
     folded[length] = '\0';
     if (only_digits || (name[0] == '.' && (length == 1 || (length == 2 && name[1] == '.'))))
         return NAME_MALFORMED;
-    if ((reserved_lengths[folded[0] & 31] >> (length & 31) & 1) && is_reserved(folded))
+    if ((reserved_lengths[folded[0] & 31] >> (length & 31) & 1) != 0 &&
+        bsearch(folded, reserved_names, sizeof(reserved_names) / sizeof(reserved_names[0]),
+                sizeof(reserved_names[0]), compare) != NULL)
         return NAME_RESERVED;
     return NAME_GOOD;
 }

@@ -2,7 +2,7 @@
 
 docs/error-codes.md from `idmap.domain.reasons`, docs/settings.md from `idmap.entrypoints.settings`, docs/cli.md
 from the commands' own `--help`, the table in docs/issuers.md from `idmap.domain.profiles`, pam_module/reserved.h
-from `idmap.domain.names`.
+from `idmap.domain.names`, pam_module/reasons.h from `idmap.domain.reasons`.
 """
 
 from __future__ import annotations
@@ -251,12 +251,66 @@ def reserved_header() -> str:
     )
 
 
+SHOWN_AT_LOGIN = (
+    Reason.ACCOUNT_EXPIRED,
+    Reason.ACCOUNT_SUSPENDED,
+    Reason.ACCOUNT_UNKNOWN,
+    Reason.AGENT_UNAVAILABLE,
+    Reason.AUDIENCE_REFUSED,
+    Reason.BANNED,
+    Reason.CLOCK_SKEW,
+    Reason.CONFIGURATION_INVALID,
+    Reason.GRACE_ENDED,
+    Reason.IDENTITY_MISMATCH,
+    Reason.IDENTITY_UNKNOWN,
+    Reason.ISSUER_UNAVAILABLE,
+    Reason.LOCAL_ACCOUNT,
+    Reason.NODE_FILES_UNREADABLE,
+    Reason.SERVICE_UNAVAILABLE,
+    Reason.SNAPSHOT_EXPIRED,
+    Reason.TOKEN_EXPIRED,
+    Reason.NOT_ACCEPTED,
+)
+"""The codes whose sentences PAM shows; the last answers for every other code."""
+
+
+def reasons_header() -> str:
+    """Sentence and next step of each code that a person meets at a login, for pam_idmap."""
+    entries = [
+        f'    {{"{code}", "{REASONS[code].sentence} {REASONS[code].next_step}"}},'
+        for code in SHOWN_AT_LOGIN
+    ]
+    return "\n".join(
+        [
+            "/*",
+            " * What people read when a login is refused: sentence and next step. The last entry answers for",
+            " * every other code.",
+            " *",
+            f" * {_MADE}: tools/docs.py, from idmap/domain/reasons.py.",
+            " */",
+            "#ifndef IDMAP_REASONS_H",
+            "#define IDMAP_REASONS_H",
+            "",
+            "/* clang-format off */",
+            "static const struct {",
+            "    const char *reason, *text;",
+            "} reason_texts[] = {",
+            *entries,
+            "};",
+            "",
+            "#endif",
+            "",
+        ]
+    )
+
+
 MADE: dict[str, Callable[[], str]] = {
     "docs/error-codes.md": error_codes,
     "docs/settings.md": settings,
     "docs/cli.md": cli,
     "docs/issuers.md": issuers,
     "pam_module/reserved.h": reserved_header,
+    "pam_module/reasons.h": reasons_header,
 }
 
 

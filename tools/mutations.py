@@ -2,8 +2,8 @@
 
 `mutations_of` reads a module's source and gives one `Mutation` per change: a `raise` or a bare call removed, a
 comparison turned or shifted by one, an operand of `and`, `or`, `not` dropped, a whole number shifted, a member of a
-closed set of words taken out, a hook not passed on. Texts for people (details, f-strings, slices of what
-is shown) are left alone. It runs nothing; `tools/mutate.py` does.
+closed set of words or a row of a table taken out, a hook not passed on. Texts for people (details, f-strings, slices of
+what is shown) are left alone. It runs nothing; `tools/mutate.py` does.
 """
 
 from __future__ import annotations
@@ -108,6 +108,12 @@ def _changes(node: ast.expr | ast.stmt) -> Iterator[tuple[str, ast.AST]]:
                 rest = members[:index] + members[index + 1 :]
                 kept = ast.Tuple(rest, ast.Load())
                 yield f"without {ast.unparse(member)}", kept
+        case ast.Tuple(elts=rows, ctx=ast.Load()) if _is_table(rows):
+            for index, row in enumerate(rows):
+                yield (
+                    f"without {ast.unparse(row)}",
+                    ast.Tuple(rows[:index] + rows[index + 1 :], ast.Load()),
+                )
         case ast.Call(func=ast.Attribute(value=ast.Constant(value=str(text)), attr="split")):
             words = text.split()
             for word in words:
@@ -143,6 +149,12 @@ def _words(members: list[ast.expr]) -> bool:
     return len(members) > 0 and all(
         isinstance(member, ast.Constant) and isinstance(member.value, str) for member in members
     )
+
+
+def _is_table(rows: list[ast.expr]) -> bool:
+    """Whether these are rows of one table: calls of one and the same constructor."""
+    made_by = {ast.unparse(row.func) if isinstance(row, ast.Call) else "" for row in rows}
+    return len(rows) > 1 and len(made_by) == 1 and "" not in made_by
 
 
 def _with(tree: ast.Module, node: ast.AST, replacement: ast.AST) -> str:

@@ -98,8 +98,6 @@ def add_ban(
 def lift_ban(registry: Registry, author: Author, ban_id: int) -> None:
     """Ends a ban. Raises NotFound."""
     with registry.write(author) as writer:
-        if ban_id not in {ban.ban_id for ban in writer.bans()}:
-            raise NotFound(f"ban {ban_id}")
         writer.lift_ban(ban_id)
 
 
@@ -146,9 +144,15 @@ def add_admin_key(
 def revoke(registry: Registry, author: Author, kind: CredentialKind, name: str) -> None:
     """Ends a credential. Raises NotFound."""
     with registry.write(author) as writer:
-        if not _living(writer, kind, name):
+        if writer.find_machine(kind, name) is None:
             raise NotFound(f"{kind} {name!r}")
         writer.revoke_credential(kind, name)
+
+
+def forget_answers(registry: Registry, at: int) -> int:
+    """Removes the answers to repeat that expired; gives how many."""
+    with registry.write(Author("work", "answers to repeat expired")) as writer:
+        return writer.forget_answers(at)
 
 
 def _add(
@@ -163,19 +167,12 @@ def _add(
 ) -> tuple[MachineCredential, Secret]:
     secret = Secret(_PREFIXES[kind] + make_secret().reveal())
     with registry.write(author) as writer:
-        if _living(writer, kind, name):
+        if writer.find_machine(kind, name) is not None:
             raise Conflict(Reason.NAME_TAKEN, f"{kind} {name!r}; revoke it first")
         credential = writer.add_credential(
             kind, name, secret.sha256(), node_class=node_class, doors=doors, at=at
         )
     return credential, secret
-
-
-def _living(reader: RegistryReader, kind: CredentialKind, name: str) -> bool:
-    return any(
-        known.kind is kind and known.name == name and not known.revoked
-        for known in reader.credentials()
-    )
 
 
 def _account(reader: RegistryReader, username: str) -> Account:

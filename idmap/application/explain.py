@@ -13,7 +13,8 @@ from idmap.application.open_account import facts_with_token
 from idmap.application.ports import Registry, RegistryReader
 from idmap.application.verify_token import TokenVerifier
 from idmap.domain.bans import Ban
-from idmap.domain.claims import Check, VerifiedClaims
+from idmap.domain.checks import Check
+from idmap.domain.claims import VerifiedClaims
 from idmap.domain.decision import Considered, Recorded, account_reason, decide
 from idmap.domain.doors import Door
 from idmap.domain.errors import IdmapError, NotFound
@@ -43,12 +44,17 @@ class Explanation:
 
 
 def explain_token(
-    registry: Registry, verifier: TokenVerifier, token: Secret, door: Door, at: int
+    registry: Registry,
+    verifier: TokenVerifier,
+    token: Secret,
+    door: Door,
+    at: int,
+    issuer: str | None = None,
 ) -> Explanation:
-    """Verifies the token at the door as always, then goes on with whose it is."""
+    """Verifies the token at the door as always, then goes on with whose it is. `issuer`: see TokenVerifier.verify."""
     trace: list[Check] = []
     try:
-        claims = verifier.verify(token, door, at, trace)
+        claims = verifier.verify(token, door, at, trace, issuer)
     except IdmapError as error:
         with registry.read() as reader:
             version = reader.rules().version

@@ -5,8 +5,6 @@ No source, token or rule can match or make one, and no nightly run changes who i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from idmap.application.ports import Author, Registry, RegistryReader, RegistryWriter
 from idmap.domain.accounts import Account, PosixGroup
 from idmap.domain.errors import InvalidInput, NotFound
@@ -23,14 +21,16 @@ def add_local_group(
         return writer.add_local_group(name, group_range=number_range)
 
 
-def add_member(registry: Registry, author: Author, name: str, username: str) -> Account:
+def add_member(writer: RegistryWriter, name: str, username: str) -> Account:
     """Puts an account into it. Raises NotFound; Conflict(ACCOUNT_CLOSED)."""
-    return _change(registry, author, name, username, lambda w, i, g: w.change_groups(i, join=[g]))
+    group, account = _found(writer, name, username)
+    return writer.change_groups(account.account_id, join=[group])
 
 
-def remove_member(registry: Registry, author: Author, name: str, username: str) -> Account:
+def remove_member(writer: RegistryWriter, name: str, username: str) -> Account:
     """Takes an account out of it; one that is not in it stays as it is. Raises NotFound."""
-    return _change(registry, author, name, username, lambda w, i, g: w.change_groups(i, leave=[g]))
+    group, account = _found(writer, name, username)
+    return writer.change_groups(account.account_id, leave=[group])
 
 
 def rebind_group(registry: Registry, author: Author, issuer: str, path: str, new_id: str) -> None:
@@ -42,26 +42,11 @@ def rebind_group(registry: Registry, author: Author, issuer: str, path: str, new
         writer.rebind_group(group, new_id)
 
 
-def find_posix_group(reader: RegistryReader, name: str) -> tuple[Group, PosixGroup]:
-    """The group of a POSIX name. Raises NotFound; also for a private group, which is its account's."""
-    for group, posix in reader.posix_groups().items():
-        if posix.name == name:
-            return group, posix
-    raise NotFound(f"group {name[:64]!r}")
-
-
-def _change(
-    registry: Registry,
-    author: Author,
-    name: str,
-    username: str,
-    change: Callable[[RegistryWriter, int, Group], Account],
-) -> Account:
-    with registry.write(author) as writer:
-        group = local_group(name)
-        if group not in writer.posix_groups():
-            raise NotFound(f"site-local group {name[:64]!r}")
-        account = writer.find_account(username=username)
-        if account is None:
-            raise NotFound(f"account {username[:64]!r}")
-        return change(writer, account.account_id, group)
+def _found(reader: RegistryReader, name: str, username: str) -> tuple[Group, Account]:
+    group = local_group(name)
+    if group not in reader.posix_groups():
+        raise NotFound(f"site-local group {name[:64]!r}")
+    account = reader.find_account(username=username)
+    if account is None:
+        raise NotFound(f"account {username[:64]!r}")
+    return group, account

@@ -13,8 +13,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from idmap.application.questions import (
+    AccountQuestion,
+    BanQuestion,
+    ChangeQuestion,
+    GroupQuestion,
+    IdentityQuestion,
+    Page,
+    RulesVersion,
+)
 from idmap.domain.accounts import Account, AccountEvent, AccountState, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
@@ -38,6 +47,9 @@ class Clock(Protocol):
 
 
 # --- the registry -----------------------------------------------------------------------------
+
+LOW_PERCENT: Final = 10
+"""Of a range; a range that a year filled leaves a month's warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +93,26 @@ class RangeStatus:
 
     range: NumberRange
     next_number: int
-    """The lowest number never issued; above `range.last` when exhausted."""
+    """No number below it is given any more; above `range.last` when exhausted."""
+    passed_over: int = 0
+    """Numbers from `next_number` on that are issued or withheld already."""
     has_gids: bool = False
     """Whether numbers of it are gids too: always for groups, for others once an account has a private group."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers the range has."""
+        return self.range.last - self.range.first + 1
+
+    @property
+    def free(self) -> int:
+        """How many numbers it can still give."""
+        return max(0, self.range.last - self.next_number + 1 - self.passed_over)
+
+    @property
+    def is_low(self) -> bool:
+        """Whether less than LOW_PERCENT of it is left: time to add another one."""
+        return self.free * 100 < self.size * LOW_PERCENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +154,22 @@ class RunRecord:
     """`applied`, `nothing_to_do`, `stopped`, `failed`, or `running`."""
     reason: str | None
     plan: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """The answer to a request that carried an `Idempotency-Key`, to be repeated until it expires."""
+
+    caller: str
+    key: str
+    fingerprint: bytes
+    """SHA-256 of the request: another request may not use the key."""
+    at: int
+    expires: int
+    status: int
+    headers: Mapping[str, str]
+    body: str | None
+    """None where the answer held a secret: that is never stored (law 9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +233,6 @@ class RegistryReader(Protocol):
         username: str | None = None,
         uid_number: int | None = None,
     ) -> Account | None: ...
-    def list_accounts(
-        self,
-        *,
-        after: int = 0,
-        limit: int = 100,
-        state: AccountState | None = None,
-        search: str | None = None,
-    ) -> tuple[Account, ...]:
-        """In order of account id, after the given one; `search` is a part of the username."""
-        ...
-
     def count_accounts(self) -> Mapping[AccountState, int]: ...
     def every_account(self) -> Iterator[Account]:
         """All of them, by account id, in bounded memory."""
@@ -279,6 +313,70 @@ class RegistryReader(Protocol):
 
     def salt(self) -> bytes:
         """The realm's salt for identity digests; made at initialisation."""
+        ...
+
+    # --- for administrators: one of each, and lists by pages
+
+    def find_group(self, name: str) -> tuple[Group, PosixGroup] | None:
+        """By name, or by gid number: no name is all digits."""
+        ...
+
+    def find_ban(self, ban_id: int) -> Ban | None:
+        """Until it is lifted."""
+        ...
+
+    def find_node(self, name: str) -> NodeStatus | None:
+        """While it is enrolled."""
+        ...
+
+    def find_machine(self, kind: CredentialKind, name: str) -> MachineCredential | None:
+        """The one in force."""
+        ...
+
+    def page_of_accounts(
+        self, asked: AccountQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[Account]:
+        """Here and below, `after` is the `next` of the page before; InvalidInput(REQUEST_INVALID) for another."""
+        ...
+
+    def page_of_identities(
+        self, asked: IdentityQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[Recorded]: ...
+    def page_of_groups(
+        self, asked: GroupQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[tuple[Group, PosixGroup]]: ...
+    def page_of_bans(
+        self, asked: BanQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[Ban]: ...
+    def page_of_nodes(
+        self, *, node_class: str | None = None, after: str | None = None, limit: int = 100
+    ) -> Page[NodeStatus]:
+        """Enrolled ones, by name."""
+        ...
+
+    def page_of_machines(
+        self, kind: CredentialKind, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[MachineCredential]:
+        """Revoked ones too, in the order they were made."""
+        ...
+
+    def page_of_changes(
+        self, asked: ChangeQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[ChangeEntry]: ...
+    def page_of_runs(self, *, after: str | None = None, limit: int = 20) -> Page[RunRecord]:
+        """Newest first."""
+        ...
+
+    def page_of_rules(
+        self, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[RulesVersion]:
+        """Newest first."""
+        ...
+
+    # --- answers to requests with a key
+
+    def find_answer(self, caller: str, key: str, at: int) -> KeptAnswer | None:
+        """None too when it expired."""
         ...
 
 
@@ -382,6 +480,16 @@ class RegistryWriter(RegistryReader, Protocol):
         ...
 
     def save_run(self, run: RunRecord) -> None: ...
+
+    # --- answers to requests with a key: no change of ours, so not on the record
+
+    def keep_answer(self, answer: KeptAnswer, *, at_most: int) -> None:
+        """Keeps it, the newest `at_most` of its caller, and forgets what expired."""
+        ...
+
+    def forget_answers(self, at: int) -> int:
+        """Removes those expired by then; gives how many."""
+        ...
 
 
 class Registry(Protocol):

@@ -25,6 +25,9 @@ _NO_PART_OF_A_PLAN: Final = frozenset(
         "revoke_credential",
         "add_range",
         "raise_counter",
+        "raise_range",
+        "record_behind",
+        "withhold",
     }
 )
 """Actions on the record that no plan rests on. Whatever is not named here does move a plan."""

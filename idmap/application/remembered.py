@@ -8,7 +8,7 @@ ban committed by any process is seen by the next question (law 5). Values must n
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final, TypeVar
 
 from idmap.application.ports import Registry, RegistryReader
@@ -28,6 +28,12 @@ class Remembered:
         self._lock = threading.Lock()
         self._change_token: int | None = None
         self._found: dict[Hashable, Any] = {}
+
+    def present(self) -> Mapping[Hashable, Any]:
+        """All that is remembered of the present state, by question. Reads nothing, so an event loop may ask."""
+        change_token = self._registry.change_token()
+        with self._lock:
+            return self._found if change_token == self._change_token else {}
 
     def get(self, key: Hashable, read: Callable[[RegistryReader], T]) -> T:
         """What `read` gives of the present state; `key` names the question, with all it depends on.

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import Final
+from typing import Any, Final
 
 from idmap.application.ports import RegistryReader
 from idmap.application.remembered import Remembered
@@ -29,6 +29,8 @@ from idmap.domain.secrets import Secret
 
 ANSWER_LIFETIME_SECONDS: Final = 60
 """Law 5: what we hand to machines lives at most 60 s."""
+
+_dump: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,32 @@ def resolve(
     facts = remembered.get(
         ("facts", claims.identity), lambda reader: _gather(reader, claims.identity)
     )
-    decision = decide(facts.recorded, facts.rules, at, door, claims)
+    return _answer(facts, claims, at)
+
+
+def resolve_from_memory(
+    present: Mapping[Hashable, Any],
+    verifier: TokenVerifier,
+    token: Secret,
+    door: Door,
+    allowed_doors: Collection[str],
+    at: int,
+) -> Resolved | None:
+    """The answer of `resolve`, where token and facts are both remembered at `present`; else None.
+
+    Decides anew, like `resolve`; reads and waits for nothing, so that an event loop may ask. Raises Refused.
+    """
+    if str(door) not in allowed_doors:
+        return None
+    claims = verifier.recall(token, door, at, present)
+    if claims is None:
+        return None
+    facts: Facts | None = present.get(("facts", claims.identity))
+    return None if facts is None else _answer(facts, claims, at)
+
+
+def _answer(facts: Facts, claims: VerifiedClaims, at: int) -> Resolved:
+    decision = decide(facts.recorded, facts.rules, at, claims.door, claims)
     found = decision_id(facts, decision, claims)
     if not decision.allowed or decision.account is None:
         others = ", ".join(decision.reasons[1:])
@@ -109,8 +136,7 @@ def decision_id(facts: Facts, decision: Decision, claims: VerifiedClaims) -> str
         facts.ban_counter,
         list(decision.reasons),
     ]
-    text = json.dumps(made_of, separators=(",", ":"), ensure_ascii=True).encode("ascii")
-    return hashlib.sha256(facts.salt + text).hexdigest()[:32]
+    return hashlib.sha256(facts.salt + _dump(made_of).encode("ascii")).hexdigest()[:32]
 
 
 def _gather(reader: RegistryReader, identity: Identity) -> Facts:

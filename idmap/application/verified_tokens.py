@@ -14,14 +14,15 @@ import hmac
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from idmap.application.introspect import is_opaque
 from idmap.application.ports import IssuerKeys, SignatureChecker
 from idmap.application.verify_token import OpaqueVerifier, TokenVerifier
-from idmap.domain.claims import Check, VerifiedClaims
+from idmap.domain.checks import Check
+from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import Door, DoorKind
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.secrets import Secret
@@ -42,7 +43,8 @@ class _Entry:
 class VerifiedTokens(TokenVerifier):
     """A TokenVerifier with a memory; for all threads of a process.
 
-    `state` differs as soon as anything changed that a verification depends on.
+    `state` differs as soon as anything changed that a verification depends on; `present_state` finds the same in
+    what is remembered, or gives None.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class VerifiedTokens(TokenVerifier):
         opaque: OpaqueVerifier | None = None,
         *,
         state: Callable[[], Hashable],
+        present_state: Callable[[Mapping[Hashable, Any]], Hashable | None] = lambda _: None,
         limit: int = LIMIT,
     ) -> None:
         super().__init__(find_issuer, keys, signatures, opaque)
         self._state = state
+        self._present_state = present_state
         self._limit = limit
         self._hash_key = secrets.token_bytes(32)
         self._lock = threading.Lock()
@@ -84,6 +88,18 @@ class VerifiedTokens(TokenVerifier):
         if not is_opaque(token):
             self._keep(state, mark, claims, at)
         return claims
+
+    def recall(
+        self, token: Secret, door: Door, at: int, present: Mapping[Hashable, Any]
+    ) -> VerifiedClaims | None:
+        """See TokenVerifier.recall."""
+        if door.kind is DoorKind.ADMIN or len(token) > MAX_TOKEN:
+            return None
+        state = self._present_state(present)
+        if state is None:
+            return None
+        entry = self._find(state, self._mark(token, door))
+        return entry.claims if entry is not None and entry.verified <= at < entry.end else None
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -9,12 +9,14 @@ It does *not* look at accounts, rules or bans: that is `decide`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final, Protocol
 
 from idmap.application.introspect import is_opaque
 from idmap.application.ports import IssuerKeys, SignatureChecker
-from idmap.domain.claims import Check, VerifiedClaims, check_claims
+from idmap.domain.checks import Check, step
+from idmap.domain.claims import VerifiedClaims, check_claims
+from idmap.domain.claims_shown import bounded
 from idmap.domain.doors import Door
 from idmap.domain.errors import TokenRefused
 from idmap.domain.issuers import IssuerProfile
@@ -39,7 +41,14 @@ MAX_KEY_ID: Final = 255
 class OpaqueVerifier(Protocol):
     """Verifies what is no signed token by asking its issuer (`introspect.OpaqueTokens`)."""
 
-    def verify(self, token: Secret, door: Door, at: int, issuer: str | None) -> VerifiedClaims: ...
+    def verify(
+        self,
+        token: Secret,
+        door: Door,
+        at: int,
+        issuer: str | None,
+        trace: list[Check] | None = None,
+    ) -> VerifiedClaims: ...
     def takes(self, door: Door) -> bool:
         """Whether an issuer is marked for the door."""
         ...
@@ -78,25 +87,30 @@ class TokenVerifier:
         step, the failing one last. May raise Unavailable(ISSUER_UNAVAILABLE) when no key was ever fetched.
         `issuer` says whose an opaque token is; a signed one says so itself.
         """
-        steps = _Trace(trace)
         if self._opaque is not None and is_opaque(token):
-            with steps.step("opaque token", f"asks its issuer, at {door}"):
-                return self._opaque.verify(token, door, at, issuer)
-        with steps.step("well-formed signed token", f"{len(token)} characters"):
+            with step(trace, "opaque token", _shown_length, token):
+                pass  # nothing in it to check: its issuer is asked
+            return self._opaque.verify(token, door, at, issuer, trace)
+        with step(trace, "well-formed signed token", _shown_length, token):
             unverified = parse_token(token)
-        with steps.step("issuer trusted", repr(unverified.issuer[:255])):
+        with step(trace, "issuer trusted", _shown_issuer, unverified):
             profile = self._trusted(unverified)
-        with steps.step("type", repr(unverified.header.get("typ", ""))[:64]):
+        with step(trace, "type", _shown_member, unverified, "typ"):
             _check_type(unverified, profile)
-        with steps.step("algorithm allowed", repr(unverified.header.get("alg", ""))[:32]):
+        with step(trace, "algorithm allowed", _shown_member, unverified, "alg"):
             algorithm = _algorithm(unverified, profile)
-        with steps.step("key known", repr(unverified.header.get("kid", ""))[:64]):
+        with step(trace, "key known", _shown_member, unverified, "kid"):
             jwk = self._key(unverified, profile, algorithm)
-        with steps.step("signature", f"{algorithm} by {profile.issuer}"):
+        with step(trace, "signature", _shown_signature, algorithm, profile):
             if not self._signatures.check(unverified, jwk, algorithm):
                 raise TokenRefused(Reason.SIGNATURE_INVALID)
-        with steps.step("claims", f"at {door}"):
-            return check_claims(unverified.claims, profile, door, at)
+        return check_claims(unverified.claims, profile, door, at, trace)
+
+    def recall(
+        self, _token: Secret, _door: Door, _at: int, _present: Mapping[Hashable, Any]
+    ) -> VerifiedClaims | None:
+        """The claims, if this very token was verified a moment ago and `present` still says the same; never waits."""
+        return None
 
     def takes_opaque(self, door: Door) -> bool:
         """Whether an opaque token at that door has an issuer to go to without being told."""
@@ -149,27 +163,17 @@ def _algorithm(token: UnverifiedToken, profile: IssuerProfile) -> str:
     return algorithm
 
 
-class _Trace:
-    """Records each step's outcome as it happens."""
-
-    def __init__(self, checks: list[Check] | None) -> None:
-        self._checks = checks
-
-    def step(self, name: str, shown: str) -> _Step:
-        return _Step(self._checks, name, shown)
+def _shown_length(token: Secret) -> str:
+    return f"{len(token)} characters"
 
 
-class _Step:
-    def __init__(self, checks: list[Check] | None, name: str, shown: str) -> None:
-        self._checks = checks
-        self._name = name
-        self._shown = shown
+def _shown_issuer(token: UnverifiedToken) -> str:
+    return repr(token.issuer[:255])
 
-    def __enter__(self) -> None:
-        return None
 
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if self._checks is None:
-            return
-        shown = f"{self._shown}: {error}" if error is not None else self._shown
-        self._checks.append(Check(self._name, shown, passed=error is None))
+def _shown_member(token: UnverifiedToken, name: str) -> str:
+    return bounded(token.header[name]) if name in token.header else f"no {name}"
+
+
+def _shown_signature(algorithm: str, profile: IssuerProfile) -> str:
+    return f"{algorithm} by {profile.issuer}"

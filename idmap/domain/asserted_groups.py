@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from idmap.domain.entitlements import (
     GroupEntitlement,
@@ -32,6 +32,9 @@ class Asserted:
 
     groups: frozenset[Group]
     resources: frozenset[ResourceEntitlement]
+
+
+NOTHING_ASSERTED: Final = Asserted(frozenset(), frozenset())
 
 
 def read_asserted(claims: Mapping[str, Any], profile: IssuerProfile) -> Asserted:

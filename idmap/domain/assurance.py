@@ -42,14 +42,18 @@ def read_assurance(claims: Mapping[str, Any]) -> Assurance:
     )
 
 
-def check_assurance(assurance: Assurance, profile: IssuerProfile, door: Door) -> None:
-    """Raises TokenRefused (ASSURANCE_TOO_LOW, ACR_REFUSED), proved."""
+def check_assurance(assurance: Assurance, profile: IssuerProfile) -> None:
+    """Raises TokenRefused(ASSURANCE_TOO_LOW), proved."""
     if profile.required_assurance and not profile.required_assurance & assurance.values:
         raise TokenRefused(
             Reason.ASSURANCE_TOO_LOW,
             f"none of {len(assurance.values)} assurance value(s) is enough for this issuer",
             proved=True,
         )
+
+
+def check_acr(assurance: Assurance, profile: IssuerProfile, door: Door) -> None:
+    """Raises TokenRefused(ACR_REFUSED), proved."""
     wanted = profile.required_acr.get(door)
     if wanted is not None and assurance.acr not in wanted:
         raise TokenRefused(

@@ -2,7 +2,7 @@
 
 A token with any capability is one for that purpose: its groups then do not authorise (`claims`). Whatever *looks* like
 a capability counts for that, also one nobody can read; only well-formed ones are reported. `compute.*` has no
-path; `storage.*` must have one. It does *not* decide which capability a door wants.
+path; `storage.*` must have one. Which capability a door wants, its issuer's profile says.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ class Purpose:
 
     present: bool
     capabilities: frozenset[Capability]
+
+
+NO_PURPOSE: Final = Purpose(present=False, capabilities=frozenset())
 
 
 def parse_purpose(claims: Mapping[str, Any]) -> Purpose:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from idmap.domain.errors import InvalidInput
+from idmap.domain.introspection import Userinfo
 from idmap.domain.issuers import ASYMMETRIC_ALGORITHMS, IssuerProfile
 from idmap.domain.reasons import Reason
 
@@ -31,6 +32,7 @@ class Found:
     scopes: tuple[str, ...]
     claims: tuple[str, ...]
     introspection_endpoint: str | None
+    userinfo_endpoint: str | None = None
 
     def as_document(self) -> dict[str, Any]:
         """For people and `--json`."""
@@ -42,6 +44,7 @@ class Found:
             "scopes": list(self.scopes),
             "claims": list(self.claims),
             "introspection_endpoint": self.introspection_endpoint,
+            "userinfo_endpoint": self.userinfo_endpoint,
         }
 
 
@@ -65,6 +68,7 @@ def parse_found(document: Mapping[str, Any]) -> Found:
         scopes=texts("scopes_supported"),
         claims=texts("claims_supported"),
         introspection_endpoint=text("introspection_endpoint"),
+        userinfo_endpoint=text("userinfo_endpoint"),
     )
 
 
@@ -94,9 +98,14 @@ def check_found(found: Found, wanted: IssuerProfile) -> None:
             f"algorithms: the issuer signs with {', '.join(usable) or 'none that may be used'}, "
             f"the profile allows {', '.join(sorted(wanted.algorithms))}; see --algorithm"
         )
-    asks = wanted.introspection is not None and wanted.introspection.endpoint is None
-    if asks and found.introspection_endpoint is None:
+    asks = wanted.introspection
+    if asks is None:
+        return
+    if asks.endpoint is None and found.introspection_endpoint is None:
         raise _invalid("introspection: the issuer's metadata names no introspection_endpoint")
+    wants_userinfo = asks.userinfo is not Userinfo.NEVER and asks.userinfo_endpoint is None
+    if wants_userinfo and found.userinfo_endpoint is None:
+        raise _invalid("introspection.userinfo: the issuer's metadata names no userinfo_endpoint")
 
 
 def _invalid(detail: str) -> InvalidInput:

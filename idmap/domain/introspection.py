@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from idmap.domain.doors import Door, DoorKind, parse_door
@@ -18,7 +18,12 @@ from idmap.domain.errors import InvalidInput
 from idmap.domain.reasons import Reason
 
 _SECRET_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}", re.ASCII)
-_MEMBERS: Final = frozenset("client_id secret doors endpoint on_timeout".split())
+_MEMBERS: Final = frozenset(
+    "client_id secret doors endpoint on_timeout userinfo userinfo_endpoint".split()
+)
+
+
+_Choice = TypeVar("_Choice", "OnTimeout", "Userinfo")
 
 
 class OnTimeout(StrEnum):
@@ -28,6 +33,20 @@ class OnTimeout(StrEnum):
     """`issuer_unavailable`: try again."""
     REFUSE = "refuse"
     """As if the issuer had said no."""
+
+
+class Userinfo(StrEnum):
+    """Whether userinfo (OpenID Connect Core §5.3) is asked once introspection has authenticated the token.
+
+    It may add groups and the spelling of a name, and nothing else. There is no choice by which it authenticates:
+    its answer has no audience.
+    """
+
+    NEVER = "never"
+    IF_POSSIBLE = "if_possible"
+    """A fault leaves groups unknown and goes on with what introspection said."""
+    REQUIRED = "required"
+    """A fault refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +61,24 @@ class Introspection:
     endpoint: str | None = None
     """Set to skip discovery; otherwise `introspection_endpoint` of the discovery document (RFC 8414)."""
     on_timeout: OnTimeout = OnTimeout.UNAVAILABLE
+    userinfo: Userinfo = Userinfo.NEVER
+    userinfo_endpoint: str | None = None
+    """Set to skip discovery; otherwise `userinfo_endpoint` of the discovery document."""
 
 
 def introspection_document(introspection: Introspection) -> dict[str, Any]:
-    """As JSON-ready data, in one canonical order."""
+    """As JSON-ready data, in one canonical order; without a word on userinfo when that is never asked."""
+    userinfo = {
+        "userinfo": str(introspection.userinfo),
+        "userinfo_endpoint": introspection.userinfo_endpoint,
+    }
     return {
         "client_id": introspection.client_id,
         "secret": introspection.secret,
         "doors": sorted(str(door) for door in introspection.doors),
         "endpoint": introspection.endpoint,
         "on_timeout": str(introspection.on_timeout),
+        **({} if introspection.userinfo is Userinfo.NEVER else userinfo),
     }
 
 
@@ -71,17 +98,38 @@ def parse_introspection(document: object) -> Introspection:
     secret = _text(document, "secret")
     if not _SECRET_NAME.fullmatch(secret):
         raise _invalid("secret", "the name of a section in the service's settings is needed")
-    endpoint = None if document.get("endpoint") is None else _text(document, "endpoint")
-    if endpoint is not None:
-        parts = urlsplit(endpoint)
-        local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
-        if not parts.hostname or parts.fragment or not (parts.scheme == "https" or local):
-            raise _invalid("endpoint", "an https URL is needed; plain http is for loopback only")
+    userinfo = _choice(document, "userinfo", Userinfo.NEVER)
+    userinfo_endpoint = _endpoint(document, "userinfo_endpoint")
+    if userinfo_endpoint is not None and userinfo is Userinfo.NEVER:
+        raise _invalid("userinfo_endpoint", "userinfo is never asked")
+    return Introspection(
+        client_id=_text(document, "client_id"),
+        secret=secret,
+        doors=parsed,
+        endpoint=_endpoint(document, "endpoint"),
+        on_timeout=_choice(document, "on_timeout", OnTimeout.UNAVAILABLE),
+        userinfo=userinfo,
+        userinfo_endpoint=userinfo_endpoint,
+    )
+
+
+def _endpoint(document: Mapping[str, Any], name: str) -> str | None:
+    if document.get(name) is None:
+        return None
+    endpoint = _text(document, name)
+    parts = urlsplit(endpoint)
+    local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    if not parts.hostname or parts.fragment or not (parts.scheme == "https" or local):
+        raise _invalid(name, "an https URL is needed; plain http is for loopback only")
+    return endpoint
+
+
+def _choice(document: Mapping[str, Any], name: str, default: _Choice) -> _Choice:
+    kind = type(default)
     try:
-        on_timeout = OnTimeout(document.get("on_timeout", OnTimeout.UNAVAILABLE))
+        return kind(document.get(name, default))
     except ValueError:
-        raise _invalid("on_timeout", f"one of {', '.join(OnTimeout)}") from None
-    return Introspection(_text(document, "client_id"), secret, parsed, endpoint, on_timeout)
+        raise _invalid(name, f"one of {', '.join(kind)}") from None
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:

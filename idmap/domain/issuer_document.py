@@ -36,6 +36,8 @@ _ADDED_LATER: Final[Mapping[str, Any]] = MappingProxyType(
         "parents_implied": False,
         "required_assurance": [],
         "required_acr": {},
+        "required_claims": [],
+        "required_capabilities": {},
         "robots": str(RobotRule.REFUSE),
         "introspection": None,
     }
@@ -64,6 +66,8 @@ def profile_document(profile: IssuerProfile) -> dict[str, Any]:
         "parents_implied": profile.parents_implied,
         "required_assurance": sorted(profile.required_assurance),
         "required_acr": _doors_document(profile.required_acr),
+        "required_claims": sorted(profile.required_claims),
+        "required_capabilities": _doors_document(profile.required_capabilities),
         "robots": str(profile.robots),
         "introspection": None
         if profile.introspection is None
@@ -192,6 +196,8 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any], str], Any]]] = Mapping
         "parents_implied": _flag,
         "required_assurance": _set,
         "required_acr": _doors,
+        "required_claims": _set,
+        "required_capabilities": _doors,
         "robots": lambda document, name: _choice(RobotRule, document, name),
         "introspection": lambda document, name: (
             None if document[name] is None else parse_introspection(document[name])

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
+from idmap.domain.capabilities import COMPUTE
 from idmap.domain.doors import Door, DoorKind
 from idmap.domain.entitlements import Pinning, parse_namespace
 from idmap.domain.errors import InvalidInput
@@ -40,6 +41,10 @@ DEFAULT_MAX_AGE_SECONDS: Final = 24 * 3600
 
 ADMIN_MAX_AUTHENTICATION_AGE_SECONDS: Final = 15 * 60
 """The admin door wants somebody who is there now (law 13)."""
+
+
+DEMANDABLE_CAPABILITIES: Final = frozenset(f"compute.{action}" for action in COMPUTE)
+"""What a door may demand. `storage.*` has paths, which are for the storage itself to judge."""
 
 
 class GroupsDialect(StrEnum):
@@ -116,6 +121,10 @@ class IssuerProfile:
     """`eduperson_assurance` values (REFEDS RAF), one of which the token must carry; empty: none needed."""
     required_acr: Mapping[Door, frozenset[str]] = field(default_factory=_no_doors)
     """For a door, the values of `acr` of which the token must carry one (as in REFEDS MFA)."""
+    required_claims: frozenset[str] = frozenset()
+    """Claims without which no token of this issuer is accepted, besides those that every token needs."""
+    required_capabilities: Mapping[Door, frozenset[str]] = field(default_factory=_no_doors)
+    """For a door, the `compute.*` capabilities (WLCG profile 1.3) of which the token must carry one."""
     robots: RobotRule = RobotRule.REFUSE
     introspection: Introspection | None = None
     """How opaque tokens are asked about; without it they open nothing."""
@@ -158,6 +167,13 @@ def check_profile(profile: IssuerProfile) -> IssuerProfile:
         profile.audiences
     ):
         raise _invalid("required_acr", "at least one value for each door, and doors with audiences")
+    if not profile.required_capabilities.keys() <= set(profile.audiences):
+        raise _invalid("required_capabilities", "doors with audiences only")
+    for wanted in profile.required_capabilities.values():
+        if not wanted or not wanted <= DEMANDABLE_CAPABILITIES:
+            raise _invalid("required_capabilities", "at least one compute capability for each door")
+    if profile.introspection and not profile.introspection.doors <= set(profile.audiences):
+        raise _invalid("introspection.doors", "doors with audiences only")
     _check_entitlements(profile)
     return profile
 

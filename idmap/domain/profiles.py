@@ -4,6 +4,17 @@ Each is a part of an issuer's document (`issuer_document`): members that the sit
 Audiences are never part of it (law 13), and neither is what only the site can know: the namespace of an INDIGO
 IAM's URNs is a setting of that instance. The shapes are those of tokens seen in 2026 (research: iam-provisioning §2.6,
 §3, §4). For a profile saved by an older version, members it did not know take the value given here.
+
+Sources of the namespaces and authorities, which are compared byte for byte; looked at in November 2026:
+
+- EGI Check-in: its documentation (github.com/EGI-Federation/documentation, content/en/users/aai/check-in/vos/
+  expressing-vo-information) gives `urn:mace:egi.eu:group:vo.example.eu:role=member#aai.egi.eu`. A person's claims of
+  2026 agree, with `typ: Bearer`; they hold `urn:mace:egi.eu:res:…` with and without the authority, and those without
+  do not count.
+- Helmholtz ID: another's of 2026 hold `urn:geant:helmholtz.de:group:…#login.helmholtz.de`, a form that
+  hifis.net/doc/service-integration/roles/roles-datahub describes. Two more namespaces are in use and left out here:
+  `urn:geant:h-df.de`, an older one, and `urn:geant:helmholtz.de:<centre>`, with the centre's own authority.
+- Both are in github.com/dianagudu/motley_cue, tests/real_issuers.py: userinfo, introspection and claims, merged.
 """
 
 from __future__ import annotations
@@ -67,7 +78,7 @@ READY_MADE: Final[Mapping[ProfileName, ReadyMade]] = MappingProxyType(
         ),
         ProfileName.WLCG: ReadyMade(
             "any issuer of WLCG common JWT profile 1.x",
-            _members({"wlcg.groups": GroupsDialect.PATH}),
+            _members({"wlcg.groups": GroupsDialect.PATH}, required_claims=["wlcg.ver"]),
         ),
         ProfileName.EGI_CHECKIN: ReadyMade(
             "EGI Check-in: entitlement URNs with roles, as in `vo.example.eu:role=member`",

@@ -43,6 +43,8 @@ class Reason(StrEnum):
     AUTHENTICATION_TOO_OLD = "authentication_too_old"
     ASSURANCE_TOO_LOW = "assurance_too_low"
     ACR_REFUSED = "acr_refused"
+    CAPABILITY_MISSING = "capability_missing"
+    USERINFO_MISMATCH = "userinfo_mismatch"
     ISSUER_UNAVAILABLE = "issuer_unavailable"
 
     # the person and the account
@@ -82,6 +84,9 @@ class Reason(StrEnum):
     PAIRWISE_SUBJECT = "pairwise_subject"
     TRANSITION_REFUSED = "transition_refused"
     VERSION_CONFLICT = "version_conflict"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    REQUEST_RUNNING = "request_running"
+    SECRET_GIVEN_ONCE = "secret_given_once"
 
     # sources and plans
     SOURCE_INCOMPLETE = "source_incomplete"
@@ -113,6 +118,9 @@ class Reason(StrEnum):
     CONFIGURATION_INVALID = "configuration_invalid"
     SCHEMA_MISMATCH = "schema_mismatch"
     RECORD_BROKEN = "record_broken"
+    BACKUP_INVALID = "backup_invalid"
+    BACKUP_FOREIGN = "backup_foreign"
+    DATABASE_IN_USE = "database_in_use"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -214,6 +222,14 @@ REASONS: Final = MappingProxyType(
         Reason.ACR_REFUSED: _T(
             "This door needs a stronger authentication, such as a second factor.",
             "Log in again with a second factor and request a fresh token.",
+        ),
+        Reason.CAPABILITY_MISSING: _T(
+            "This door needs a token with a capability that this one does not have.",
+            "Request a token with the scope that the door wants, such as 'compute.create'.",
+        ),
+        Reason.USERINFO_MISMATCH: _T(
+            "The token's issuer names one person at introspection and another at userinfo.",
+            "Report it to the identity provider; nobody is let in on such an answer.",
         ),
         Reason.ISSUER_UNAVAILABLE: _T(
             "The identity provider could not be asked.", "Try again when it answers."
@@ -319,6 +335,18 @@ REASONS: Final = MappingProxyType(
         Reason.VERSION_CONFLICT: _T(
             "Somebody else changed this in the meantime.", "Read it again and repeat your change."
         ),
+        Reason.IDEMPOTENCY_KEY_REUSED: _T(
+            "The idempotency key belongs to another request.",
+            "Send each request with a key of its own; a repetition must be the same in every byte.",
+        ),
+        Reason.REQUEST_RUNNING: _T(
+            "A request with this idempotency key is being answered just now.",
+            "Send it again, with the same key, in a few seconds.",
+        ),
+        Reason.SECRET_GIVEN_ONCE: _T(
+            "This was done already, and its secret was given once.",
+            "If the secret did not arrive, revoke the credential and make a new one.",
+        ),
         Reason.SOURCE_INCOMPLETE: _T(
             "The source's listing could not be proved complete; nothing was changed.",
             "Run again; if it persists, look at the source's own log.",
@@ -401,6 +429,18 @@ REASONS: Final = MappingProxyType(
         Reason.RECORD_BROKEN: _T(
             "The record of changes does not hold: an entry was altered or removed.",
             "Treat it as a security incident; compare with a backup.",
+        ),
+        Reason.BACKUP_INVALID: _T(
+            "The file is no backup of a registry, or it is damaged.",
+            "Take another copy: one that 'idmap db backup' wrote verifies itself.",
+        ),
+        Reason.BACKUP_FOREIGN: _T(
+            "The backup belongs to another realm.",
+            "Check the file; if it is meant, repeat with --another-realm.",
+        ),
+        Reason.DATABASE_IN_USE: _T(
+            "Another process has the database open.",
+            "Stop 'idmap serve', 'idmap work' and every other idmap command, or wait for the restore to end.",
         ),
         Reason.INTERNAL_ERROR: _T(
             "Something went wrong inside idmap.", "Give the reference to the site's support."

@@ -7,7 +7,8 @@ Everything is made here and nowhere else, so that a reader sees in one place wha
 from __future__ import annotations
 
 import secrets
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 from idmap.adapters.indigo_iam.source import open_source
 from idmap.adapters.oidc.introspection import HttpIntrospector
@@ -36,12 +37,14 @@ from idmap.entrypoints.settings import ServiceSettings, read_secret_file
 
 def open_registry(settings: ServiceSettings) -> Registry:
     """The realm's registry. Raises Unavailable or IdmapError(SCHEMA_MISMATCH)."""
-    return SqlRegistry.open(settings.registry.url)
+    place = settings.registry
+    return SqlRegistry.open(place.url, system_clock, place.marks_directory)
 
 
 def create_registry(settings: ServiceSettings) -> Registry:
     """A new registry. Raises InvalidInput when there is one already."""
-    return SqlRegistry.create(settings.registry.url)
+    place = settings.registry
+    return SqlRegistry.create(place.url, system_clock, place.marks_directory)
 
 
 def sources(settings: ServiceSettings, clock: Clock = system_clock) -> tuple[Source, ...]:
@@ -93,14 +96,20 @@ def serve_parts(settings: ServiceSettings, clock: Clock = system_clock) -> Serve
         )
         return (found, keys.version)
 
+    def present_state(present: Mapping[Hashable, Any]) -> Hashable | None:
+        found = present.get("state")
+        return None if found is None else (found, keys.version)
+
     return ServeParts(
         registry=registry,
+        remembered=remembered,
         verifier=VerifiedTokens(
             find_issuer,
             keys,
             JoseSignatures(),
             OpaqueTokens(issuers, introspector(settings)),
             state=state,
+            present_state=present_state,
         ),
         keys=keys,
         store=DirectorySnapshotStore(settings.snapshot.directory),
@@ -108,6 +117,7 @@ def serve_parts(settings: ServiceSettings, clock: Clock = system_clock) -> Serve
         make_secret=make_secret,
         realm=settings.realm,
         site_numbers=site_numbers(settings),
+        keep_answers_seconds=settings.serve.keep_answers_hours * 3600,
     )
 
 

@@ -58,6 +58,9 @@ class RegistrySettings(_Section):
     """Where the registry lives."""
 
     url: str = "sqlite:////var/lib/idmap-server/registry.db"
+    """SQLite's file, or `postgresql+psycopg://ROLE@HOST/DATABASE?sslmode=verify-full`; no password in it."""
+    marks_directory: Path = Path("/var/lib/idmap-server")
+    """On PostgreSQL, where this host keeps how far numbers have come; on SQLite that lies beside the database."""
 
 
 class ServeSettings(_Section):
@@ -71,6 +74,8 @@ class ServeSettings(_Section):
     """A reverse proxy terminates TLS and is the only one who can reach this port."""
     start_children: bool = True
     """Start `work` and `sign` as child processes; the systemd units set this to false."""
+    keep_answers_hours: int = Field(default=24, ge=1, le=168)
+    """How long the answer to a request with an `Idempotency-Key` is kept and repeated."""
 
     @model_validator(mode="after")
     def _tls_or_loopback(self) -> Self:

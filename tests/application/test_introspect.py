@@ -11,7 +11,8 @@ import pytest
 from idmap.adapters.oidc.signatures import JoseSignatures
 from idmap.application.introspect import OpaqueTokens, is_opaque
 from idmap.application.verify_token import TokenVerifier
-from idmap.domain.claims import Check
+from idmap.domain.checks import Check
+from idmap.domain.claims import CLAIM_CHECKS
 from idmap.domain.doors import ADMIN, API, Door
 from idmap.domain.errors import InvalidInput, TokenRefused, Unavailable
 from idmap.domain.identity import Issuer
@@ -38,6 +39,9 @@ class Asked:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+    def userinfo(self, profile: IssuerProfile, token: Secret) -> Mapping[str, Any]:
+        raise AssertionError("nobody asked for userinfo")
 
 
 def asks(*doors: Door, **changes: Any) -> Introspection:
@@ -73,13 +77,44 @@ def verify(
 
 
 def test_an_active_token_for_this_door_is_its_owners() -> None:
-    """One question to one issuer; the trace names the step and not the token."""
+    """One question to one issuer; the trace names every step and not the token."""
     trace: list[Check] = []
     found, asked = verify(said(), trace=trace)
     assert (found.identity.issuer, found.identity.subject) == (ISSUER, claims()["sub"])
     assert found.door == SSH
     assert asked == [ISSUER]
     assert TOKEN.reveal() not in repr(trace)
+    assert [(check.name, check.shown) for check in trace][:6] == [
+        ("opaque token", "34 characters"),
+        ("issuer to ask", "nobody names it, at ssh:login"),
+        ("issuer answers", f"{ISSUER} is asked for introspection"),
+        ("active", "active True"),
+        ("type", "token_type 'Bearer', no typ"),
+        ("issuer of the answer", f"iss '{ISSUER}'"),
+    ]
+    assert [check.name for check in trace][6:] == [check.name for check in CLAIM_CHECKS]
+    assert all(check.passed for check in trace)
+
+
+def test_the_step_that_refuses_is_the_last_one_shown() -> None:
+    """Whatever is wrong, it is said where it was found."""
+    silent = Unavailable(Reason.ISSUER_UNAVAILABLE, "no answer")
+    nobody = (profile(),)
+    for answer, trusted, last in (
+        (said(), nobody, "issuer to ask"),
+        (silent, (), "issuer answers"),
+        (said(active=False), (), "active"),
+        (said(typ="ID"), (), "type"),
+        (said(iss=OTHER), (), "issuer of the answer"),
+        (said(aud="elsewhere"), (), "audience"),
+        (said(exp=NOW - 100), (), "not expired"),
+    ):
+        trace: list[Check] = []
+        reason, _ = verify(answer, *trusted, trace=trace)
+        assert [check.name for check in trace if not check.passed] == [last]
+        assert trace[-1].name == last
+        assert reason in trace[-1].shown
+        assert TOKEN.reveal() not in repr(trace)
 
 
 @pytest.mark.parametrize(
@@ -160,8 +195,8 @@ def test_a_token_is_never_sprayed() -> None:
 
 def test_an_issuer_without_an_audience_for_the_door_is_not_asked() -> None:
     """The answer could not help."""
-    only_api = profile(audiences={API: frozenset({"a"})}, introspection=asks(SSH))
-    assert verify(said(), only_api) == (Reason.AUDIENCE_REFUSED, [])
+    only_api = profile(audiences={API: frozenset({"a"})}, introspection=asks())
+    assert verify(said(), only_api, issuer=ISSUER) == (Reason.AUDIENCE_REFUSED, [])
 
 
 def test_silence_is_unavailable_unless_the_profile_takes_it_for_a_no() -> None:

@@ -136,7 +136,8 @@ def test_a_group_that_is_gone_stops_the_run(site: Site) -> None:
 def test_no_nightly_run_changes_who_is_in_a_local_group(site: Site) -> None:
     """Neither a quiet one, nor the loss of everything else."""
     add_local_group(site.registry, ADMIN, "lab", number_range="groups")
-    add_member(site.registry, ADMIN, "lab", "alice")
+    with site.registry.write(ADMIN) as writer:
+        add_member(writer, "lab", "alice")
     assert site.run().outcome is Outcome.NOTHING_TO_DO
     for members in site.source.members.values():
         members.discard("alice")
@@ -145,7 +146,8 @@ def test_no_nightly_run_changes_who_is_in_a_local_group(site: Site) -> None:
     assert [g.name for g in site.account("alice").secondary_groups] == ["lab"]
     with site.registry.read() as reader:
         assert reader.members_of(local_group("lab")) == ("alice",)
-    remove_member(site.registry, ADMIN, "lab", "alice")
+    with site.registry.write(ADMIN) as writer:
+        remove_member(writer, "lab", "alice")
     assert site.account("alice").secondary_groups == ()
 
 
@@ -153,8 +155,8 @@ def test_only_local_groups_have_members_by_hand(site: Site) -> None:
     for name, account in (("demo_gpu", "alice"), ("nowhere", "alice"), ("lab", "nobody9")):
         if name == "lab":
             add_local_group(site.registry, ADMIN, "lab", number_range="groups")
-        with pytest.raises(NotFound):
-            add_member(site.registry, ADMIN, name, account)
+        with site.registry.write(ADMIN) as writer, pytest.raises(NotFound):
+            add_member(writer, name, account)
 
 
 # --- names ------------------------------------------------------------------------------------

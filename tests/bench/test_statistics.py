@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from bench.statistics import Estimate, estimate, paired_ratio, ranks
+from bench.statistics import Estimate, estimate, fitted_exponent, paired_ratio, ranks
 from bench.table import Verdict
 
 
@@ -66,3 +66,15 @@ def test_a_target_is_met_or_missed_only_by_the_whole_interval(
     """A median on the good side with an interval on both sides decides nothing."""
     limit = 8.0 if at_least else 2.5
     assert Verdict("x", Estimate((low + high) / 2, low, high), limit, at_least).word == word
+
+
+@pytest.mark.parametrize("exponent", [-0.5, 0, 0.07, 1, 2])
+def test_the_exponent_of_a_power_law_is_found(exponent: float) -> None:
+    sizes = (1e3, 1e4, 1e5, 1e6)
+    assert fitted_exponent([(x, 17 * x**exponent) for x in sizes]) == pytest.approx(exponent)
+
+
+def test_one_wild_population_moves_the_exponent_a_little() -> None:
+    """A cost that is twice what it should be at one of four populations is no linear cost."""
+    wild = [(1e3, 1.0), (1e4, 1.0), (1e5, 2.0), (1e6, 1.0)]
+    assert 0 < fitted_exponent(wild) < 0.1

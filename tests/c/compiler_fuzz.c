@@ -1,62 +1,93 @@
 /*
  * libFuzzer target: the input is a compiler input, its first byte says of which kind. It comes
- * through a memory file, and what is written goes to another. What is accepted as posix.db must be
- * a file that the reader takes, and everything in it must keep the reader's promises.
+ * from memory, and what is written goes to a memory file. What is accepted as posix.db must be a
+ * file that the reader takes, and everything in it must keep the reader's promises. The compiler
+ * ends the program when it refuses; here that is a jump back.
  */
 #define _GNU_SOURCE
+#define compile_end end_of_program
+#include "compile_output.c"
+#undef compile_end
+
+#include <setjmp.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "bans_db.h"
-#include "compile.h"
 #include "exercise.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+_Noreturn void compile_end(enum status status);
+
+static jmp_buf refused;
+static struct build b;
+
+void
+compile_end(enum status status)
+{
+    (void)status;
+    longjmp(refused, 1);
+}
+
+/* Makes `b` ready for another run, whatever state the last one left it in. */
+static void
+restart(const uint8_t *data, size_t size)
+{
+    static FILE *file;
+    static struct input in;
+
+    if (file == NULL) {
+        file = fdopen(memfd_create("out", MFD_CLOEXEC), "w");
+        input_open(&in, "/dev/null");
+        fclose(in.file);
+        in.file = NULL;
+    }
+    for (int kind = 0; kind < POSIX_KINDS; kind++) {
+        free(b.all[kind].entry);
+        free(b.all[kind].names);
+        for (int key = 0; key < KEY_COUNT; key++)
+            free(b.all[kind].table[key].slot);
+    }
+    free(b.ban);
+    free(b.groups);
+    free(b.record);
+    if (in.file != NULL)
+        fclose(in.file);
+    in.file = fmemopen((void *)(uintptr_t)data, size, "r");
+    in.line = 0;
+    rewind(file);
+    promise(in.file != NULL && ftruncate(fileno(file), 0) == 0, "the files are ready");
+    b = (struct build){.out = {.file = file, .name = "out", .temporary = "out"}};
+    b.in = in;
+    promise(b.in.file != NULL, "the input opens");
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const unsigned char seed[16];
-    static int in_fd = -1;
-    static struct output out;
-    struct input in;
     unsigned char *bytes;
-    enum result result;
 
-    if (size == 0)
+    if (size < 2)
         return 0;
-    if (in_fd < 0) {
-        in_fd = memfd_create("in", MFD_CLOEXEC);
-        out.fd = memfd_create("out", MFD_CLOEXEC);
-        out.name = out.temporary = strdup("out");
-        out.buffer = malloc(1u << 18);
-    }
-    promise(input_open(&in, "/dev/null") == RESULT_OK, "the input opens");
-    close(in.fd);
-    in.fd = in_fd;
-    promise(ftruncate(in_fd, 0) == 0 && ftruncate(out.fd, 0) == 0, "the files are emptied");
-    promise(pwrite(in_fd, data + 1, size - 1, 0) == (ssize_t)size - 1, "the input is written");
-    lseek(in_fd, 0, SEEK_SET);
-    out.used = 0;
-    out.offset = 0;
-    result = data[0] % 2 == 0 ? compile_posix(&in, &out, seed) : compile_bans(&in, &out);
-    in.fd = -1;
-    input_close(&in);
-    if (result != RESULT_OK)
+    restart(data + 1, size - 1);
+    if (setjmp(refused) != 0)
         return 0;
-    promise(output_flush(&out) == RESULT_OK, "the output is written");
-    bytes = malloc(out.offset);
-    promise(bytes != NULL && pread(out.fd, bytes, out.offset, 0) == (ssize_t)out.offset,
+    if (data[0] % 2 == 0)
+        compile_posix(&b);
+    else
+        compile_bans(&b);
+    bytes = malloc(b.out.offset);
+    promise(bytes != NULL &&
+                pread(fileno(b.out.file), bytes, b.out.offset, 0) == (ssize_t)b.out.offset,
             "it is read");
     if (data[0] % 2 == 0) {
         struct posix_db db;
 
-        promise(posix_db_attach(&db, bytes, out.offset) == 0, "the reader takes what was accepted");
-        exercise(bytes, out.offset);
+        promise(attach(&db, bytes, b.out.offset), "the reader takes what was accepted");
+        exercise(bytes, b.out.offset);
     } else {
-        struct bans_db db;
+        struct bans_db db = {.file = {.base = bytes, .length = b.out.offset}};
 
-        promise(bans_db_attach(&db, bytes, out.offset) == 0, "the reader takes the ban list");
+        promise(bans_db_read(&db), "the reader takes the ban list");
     }
     free(bytes);
     return 0;

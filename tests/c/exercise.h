@@ -3,6 +3,9 @@
  * the bytes are: no number of the system, none outside the file's windows, no endless walk. Shared
  * by the bit-flip driver and the fuzz target; a broken promise aborts.
  */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,50 +37,77 @@ check_number(const struct id_windows *windows, uint32_t number)
 static unsigned long exercised_records;
 
 static void
-exercise_user(const struct posix_db *db, const struct posix_user *user)
+exercise_user(const struct posix_db *db, const struct posix_record *user)
 {
     struct passwd pw;
     size_t size = user->strings_size + 2;
     char *buffer = malloc(size);
     uint32_t gid;
+    int error = 0;
 
-    exercised_records++;
-    promise(load_u32((const unsigned char *)user->strings - USER_AT_STRINGS) == user->reference,
-            "a record that does not name itself");
-    promise(nss_copy_user(user, &pw, buffer, size - 1) == NSS_TOO_SMALL, "one byte is missing");
-    promise(nss_copy_user(user, &pw, buffer, size) == NSS_COPIED, "the buffer is large enough");
+    promise(nss_copy(db, user, &pw, buffer, size - 1, &error) == NSS_STATUS_TRYAGAIN &&
+                error == ERANGE,
+            "one byte is missing");
+    promise(nss_copy(db, user, &pw, buffer, size, &error) == NSS_STATUS_SUCCESS,
+            "the buffer is large enough");
     promise(name_judge(pw.pw_name, strlen(pw.pw_name)) == NAME_GOOD, "a name that is refused");
-    check_number(&db->uids, pw.pw_uid);
-    check_number(&db->gids, pw.pw_gid);
+    check_number(&db->windows[POSIX_USER], pw.pw_uid);
+    check_number(&db->windows[POSIX_GROUP], pw.pw_gid);
     promise(strlen(pw.pw_name) + strlen(pw.pw_gecos) + strlen(pw.pw_dir) + strlen(pw.pw_shell) <
                 size,
             "strings end inside the buffer");
-    for (uint32_t i = 0; i < user->gid_count; i++)
-        if (posix_db_gid(db, user, i, &gid) == POSIX_FOUND)
-            check_number(&db->gids, gid);
+    for (uint32_t i = 0; i < user->count; i++)
+        if (posix_db_gid(db, user, i, &gid))
+            check_number(&db->windows[POSIX_GROUP], gid);
     free(buffer);
 }
 
 static void
-exercise_group(const struct posix_db *db, const struct posix_group *group)
+exercise_group(const struct posix_db *db, const struct posix_record *group)
 {
     struct group gr;
     size_t size =
-        (group->member_count + 1) * sizeof(char *) + group->name_length + 3 + group->members_size;
+        (group->count + 1) * sizeof(char *) + group->strings_size + 2 + group->members_size;
     char *buffer = malloc(size);
     size_t total = 0;
+    int error = 0;
 
-    exercised_records++;
-    promise(nss_copy_group(db, group, &gr, buffer, size - 1) == NSS_TOO_SMALL,
+    promise(nss_copy(db, group, &gr, buffer, size - 1, &error) == NSS_STATUS_TRYAGAIN &&
+                error == ERANGE,
             "one byte is missing");
-    if (nss_copy_group(db, group, &gr, buffer, size) == NSS_COPIED) {
+    if (nss_copy(db, group, &gr, buffer, size, &error) == NSS_STATUS_SUCCESS) {
         promise(name_judge(gr.gr_name, strlen(gr.gr_name)) == NAME_GOOD, "a name that is refused");
-        check_number(&db->gids, gr.gr_gid);
+        check_number(&db->windows[POSIX_GROUP], gr.gr_gid);
         for (char **member = gr.gr_mem; *member != NULL; member++)
             total += strlen(*member) + 1;
         promise(total <= group->members_size, "members end inside the buffer");
+    } else {
+        promise(error == ENOENT, "unavailable, not another size");
     }
     free(buffer);
+}
+
+static void
+exercise_record(const struct posix_db *db, enum posix_kind kind, const struct posix_record *record)
+{
+    size_t head = kind == POSIX_USER ? USER_AT_STRINGS : GROUP_AT_STRINGS;
+
+    exercised_records++;
+    promise(record->kind == kind, "a record of the other kind");
+    promise(load_u32((const unsigned char *)record->name - head) == record->reference,
+            "a record that does not name itself");
+    if (kind == POSIX_USER)
+        exercise_user(db, record);
+    else
+        exercise_group(db, record);
+}
+
+/* The reader's view of bytes that the caller keeps; false when it does not take them. */
+static int
+attach(struct posix_db *db, const unsigned char *bytes, size_t length)
+{
+    *db = (struct posix_db){.file = {.base = bytes, .length = length}};
+    return posix_db_read_header(db);
 }
 
 /* Runs all there is to run on `bytes`. */
@@ -86,42 +116,33 @@ exercise(const unsigned char *bytes, size_t length)
 {
     static const char *const names[] = {"alice", "bob", "carol", "proj", "lab",    "absent",
                                         "u_big", "",    "root",  "a:b",  "dave.x", "big-group"};
+    static const uint32_t first[POSIX_KINDS] = {200000, 300000};
     struct posix_db db;
-    struct posix_user user;
-    struct posix_group group;
-    uint64_t cursor;
-    uint64_t next = 0;
-    unsigned long steps;
+    struct posix_record record;
 
-    if (posix_db_attach(&db, bytes, length) != 0)
+    if (!attach(&db, bytes, length))
         return;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (posix_db_user_by_name(&db, names[i], &user) == POSIX_FOUND) {
-            promise(strcmp(user.strings, names[i]) == 0, "another name");
-            exercise_user(&db, &user);
-        }
-        if (posix_db_group_by_name(&db, names[i], &group) == POSIX_FOUND)
-            exercise_group(&db, &group);
-    }
-    for (uint32_t n = 0; n < 16; n++) {
-        uint32_t number = n < 12 ? 200000 + n : n - 12;
+    for (enum posix_kind kind = POSIX_USER; kind < POSIX_KINDS; kind++) {
+        unsigned long steps = 0;
 
-        if (posix_db_user_by_number(&db, number, &user) == POSIX_FOUND) {
-            promise(user.uid_number == number, "another number");
-            exercise_user(&db, &user);
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+            if (posix_db_by_name(&db, kind, names[i], &record) == POSIX_FOUND) {
+                promise(strcmp(record.name, names[i]) == 0, "another name");
+                exercise_record(&db, kind, &record);
+            }
+        for (uint32_t n = 0; n < 16; n++) {
+            uint32_t number = n < 12 ? first[kind] + n : n - 12;
+
+            if (posix_db_by_number(&db, kind, number, &record) == POSIX_FOUND) {
+                promise(record.number == number, "another number");
+                exercise_record(&db, kind, &record);
+            }
         }
-        if (posix_db_group_by_number(&db, 100000 + number, &group) == POSIX_FOUND)
-            exercise_group(&db, &group);
-    }
-    for (cursor = 0, steps = 0; posix_db_user_at(&db, cursor, &user, &next) == POSIX_FOUND;
-         cursor = next, steps++) {
-        promise(next > cursor && steps <= length, "enumeration moves on");
-        exercise_user(&db, &user);
-    }
-    for (cursor = 0, steps = 0; posix_db_group_at(&db, cursor, &group, &next) == POSIX_FOUND;
-         cursor = next, steps++) {
-        promise(next > cursor && steps <= length, "enumeration moves on");
-        exercise_group(&db, &group);
+        for (uint64_t at = 0; posix_db_at(&db, kind, at, &record) == POSIX_FOUND;
+             at += record.size) {
+            promise(record.size > 0 && ++steps <= length, "enumeration moves on");
+            exercise_record(&db, kind, &record);
+        }
     }
 }
 
@@ -130,8 +151,8 @@ static void
 repair(unsigned char *bytes, size_t length)
 {
     memcpy(bytes, POSIX_MAGIC, MAGIC_SIZE);
-    store_u32(bytes + POSIX_AT_VERSION, FORMAT_VERSION);
-    store_u32(bytes + POSIX_AT_FLAGS, 0);
-    store_u64(bytes + POSIX_AT_LENGTH, length);
+    store_u32(bytes + AT_VERSION, FORMAT_VERSION);
+    store_u32(bytes + AT_FLAGS, 0);
+    store_u64(bytes + AT_LENGTH, length);
     store_u32(bytes + POSIX_AT_CHECKSUM, format_checksum(bytes, POSIX_AT_CHECKSUM));
 }

@@ -3,37 +3,42 @@
 
     fuzz.py DIRECTORY run RUNS [TARGET...]     RUNS executions, shared among the targets; new inputs stay in DIRECTORY
     fuzz.py DIRECTORY minimise                 adds to tests/c/corpus what DIRECTORY found and the corpus lacks
-    fuzz.py DIRECTORY coverage                 line coverage from tests/c/corpus alone, printed by file
+    fuzz.py DIRECTORY coverage                 line coverage from tests/c/corpus alone, by file; fails when too low
 
 Headers are repaired before they are read, so that the checksum hides nothing.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[1] / "pam_module"
 READER = ("format", "refusals", "mapped_file", "posix_db", "bans_db", "nss_copy")
-COMPILER = (
-    *READER,
-    "compile_input",
-    "compile_output",
-    "compile_posix",
-    "compile_layout",
-    "compile_bans",
-)
-TARGETS = {
-    "reader": READER,
-    "bans": READER,
-    "compiler": COMPILER,
-    "reply": ("verify_client",),
-    "nss": READER,
+COMPILER = (*READER, "compile_input", "compile_posix", "compile_layout", "compile_bans")
+FAULTY = [part for part in READER if part != "mapped_file"]
+TARGETS: dict[str, tuple[int, Sequence[str]]] = {
+    "reader": (40, READER),
+    "bans": (20, READER),
+    "reply": (20, ("verify_client",)),
+    "account": (15, [*FAULTY, "account"]),
+    "compiler": (4, COMPILER),
+    "nss": (1, FAULTY),
 }
-MEASURED = {*COMPILER, "nss_map", "nss_public", "verify_client"}
+"""Each target's share of the executions in percent, by how long one takes, and the parts it is linked with; some
+bring a part of their own, in which system calls fail."""
+SHARED = {"nss": ("reader",)}
+"""What the module reads is what the reader reads."""
+NSS = {*READER, "nss_map", "nss_public", "account"}
+"""The reader and what answers from it: the corpus reaches at least `ENOUGH` percent of their lines."""
+ENOUGH = 95
+MEASURED = {*COMPILER, *NSS, "compile_output", "verify_client"}
 SANITIZE = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=undefined")
 COVER = ("-fsanitize=fuzzer", "-fprofile-instr-generate", "-fcoverage-mapping")
 
@@ -42,7 +47,7 @@ def build(directory: Path, target: str, *options: str) -> Path:
     """The program of one target."""
     directory.mkdir(parents=True, exist_ok=True)
     program = directory / f"{target}_fuzz"
-    parts = [HERE / f"{target}_fuzz.c", *(SOURCE / f"{name}.c" for name in TARGETS[target])]
+    parts = [HERE / f"{target}_fuzz.c", *(SOURCE / f"{name}.c" for name in TARGETS[target][1])]
     common = [
         "clang",
         "-std=c11",
@@ -59,46 +64,46 @@ def build(directory: Path, target: str, *options: str) -> Path:
     return program
 
 
-def kept(target: str) -> Path:
-    """The kept corpus of a target. The NSS module is fed what the reader is."""
-    return HERE / "corpus" / ("reader" if target == "nss" else target)
+def kept(target: str) -> list[Path]:
+    """The kept corpora of a target: its own, and what it shares."""
+    return [HERE / "corpus" / name for name in (target, *SHARED.get(target, ()))]
 
 
 def run(directory: Path, runs: int, targets: list[str]) -> None:
-    """A defect ends it with its input under DIRECTORY."""
+    """Shares `runs` among the targets; a defect ends it with its input under DIRECTORY."""
+    whole = sum(TARGETS[target][0] for target in targets)
+    total, began = 0, time.monotonic()
     for target in targets:
         program = build(directory / "sanitized", target, *SANITIZE)
         found = directory / "found" / target
         found.mkdir(parents=True, exist_ok=True)
         limits = [
-            f"-runs={runs // len(targets)}",
+            f"-runs={-(-runs * TARGETS[target][0] // whole)}",
             "-max_len=8192",
             "-timeout=10",
             "-close_fd_mask=2",
             f"-artifact_prefix={directory}/",
-        ]
-        command = [
-            str(program),
-            *limits,
             "-print_final_stats=1",
-            str(found),
-            str(kept(target)),
         ]
+        command = [str(program), *limits, str(found), *map(str, kept(target))]
+        start = time.monotonic()
         done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-        tail = [
-            line for line in done.stderr.splitlines() if line.startswith(("stat::number", "Done"))
-        ]
-        said = tail if done.returncode == 0 else [done.stderr[-6000:]]
-        say("\n  ".join([target, *said]))
+        took = time.monotonic() - start
         if done.returncode != 0:
-            raise SystemExit(f"fuzz: {target}: see above")
+            raise SystemExit(f"fuzz: {target}: {done.stderr[-6000:]}")
+        executed = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
+        assert executed is not None, done.stderr[-6000:]
+        count = int(executed[1])
+        total += count
+        say(f"{target:<10}{count:>12} executions {took:>8.1f} s {count / took:>9.0f}/s")
+    say(f"{'total':<10}{total:>12} executions {time.monotonic() - began:>8.1f} s")
 
 
 def minimise(directory: Path) -> None:
     """Merges what was found into the kept corpus."""
-    for target in set(TARGETS) - {"nss"}:
+    for target in TARGETS:
         program = build(directory / "sanitized", target, *SANITIZE)
-        corpus, fresh = kept(target), directory / "fresh" / target
+        corpus, fresh = kept(target)[0], directory / "fresh" / target
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         sources = [str(corpus), str(directory / "found" / target)]
@@ -117,7 +122,7 @@ def coverage(directory: Path) -> None:
     for target in TARGETS:
         program = build(directory / "covered", target, *COVER)
         profile = directory / "covered" / f"{target}.profraw"
-        command = [str(program), "-runs=0", str(kept(target))]
+        command = [str(program), "-runs=0", *map(str, kept(target))]
         environment = {"LLVM_PROFILE_FILE": str(profile)}
         subprocess.run(command, check=True, capture_output=True, env=environment)
         raw.append(str(profile))
@@ -127,12 +132,18 @@ def coverage(directory: Path) -> None:
     sources = sorted(str(SOURCE / f"{name}.c") for name in MEASURED)
     command = [tool("llvm-cov"), "report", f"-instr-profile={merged}", *programs[1:], *sources]
     say(f"{'file':<22}{'lines':>8}{'missed':>8}{'covered':>10}")
-    for line in subprocess.run(
-        command, check=True, capture_output=True, text=True
-    ).stdout.splitlines():
-        fields = line.split()
-        if len(fields) >= 10 and (fields[0].endswith(".c") or fields[0] == "TOTAL"):
-            say(f"{Path(fields[0]).name:<22}{fields[7]:>8}{fields[8]:>8}{fields[9]:>10}")
+    lines = missed = 0
+    report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for fields in map(str.split, report.splitlines()):
+        if len(fields) >= 10 and fields[0].endswith(".c"):
+            path = Path(fields[0])
+            say(f"{path.name:<22}{fields[7]:>8}{fields[8]:>8}{fields[9]:>10}")
+            if path.stem in NSS:
+                lines, missed = lines + int(fields[7]), missed + int(fields[8])
+    covered = 100 * (lines - missed) / lines
+    say(f"{'reader and NSS':<22}{lines:>8}{missed:>8}{covered:>9.2f}%")
+    if covered < ENOUGH:
+        raise SystemExit(f"fuzz: the corpus reaches less than {ENOUGH} % of the reader and NSS")
 
 
 def say(line: str) -> None:

@@ -335,6 +335,7 @@ KILLED_AT = [
     "linkat",
     "renameat",
     "unlinkat",
+    "write",
     "pwrite64",
     "ftruncate",
     "openat",
@@ -373,7 +374,9 @@ def test_a_kill_at_any_step_leaves_the_old_file_or_the_new(plain, records, tmp_p
     assert killed > 0
 
 
-@pytest.mark.parametrize("call", ["fsync", "renameat", "pwrite64", "linkat", "fchmod", "ftruncate"])
+@pytest.mark.parametrize(
+    "call", ["fsync", "renameat", "write", "pwrite64", "linkat", "fchmod", "ftruncate"]
+)
 def test_a_failing_system_call_leaves_the_old_file_alone(plain, records, tmp_path, call):
     """EIO and ENOSPC before the rename: status 3, the old file, nothing beside it."""
     out = plain.install(records(revision="7"), tmp_path / "posix.db")

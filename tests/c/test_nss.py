@@ -316,7 +316,6 @@ def test_replacement_under_threads_and_forks_never_mixes_revisions(
         while revision <= replacements and process.poll() is None:
             revision += 1
             install(revision)
-        time.sleep(1.5)  # a look that came too early is not repeated for one second
         stop.touch()
         output = process.stdout.read()
         assert process.wait(30) == 0, process.stderr.read() + output
@@ -330,6 +329,77 @@ def test_replacement_under_threads_and_forks_never_mixes_revisions(
     assert found["forks"] > 0
     assert found["leaked_descriptors"] == 0
     assert found["mappings"] == 1
+
+
+class Paused:
+    """Readers that stop inside the library; nss_paused.c has the words."""
+
+    def __init__(self, plain, records, user):
+        self.plain, self.records, self.user = plain, records, user
+
+    def __enter__(self):
+        command = [self.plain.driver("nss_paused"), self.plain.module]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        assert self.process.wait(20) == 0
+        self.process.stdout.close()
+
+    def install(self, revision):
+        tag = f"r{revision}"
+        alice = self.user("alice", 200000, gecos=tag, home=f"/home/{tag}", shell=f"/bin/{tag}")
+        self.plain.install(self.records(users=[alice], revision=str(revision)))
+
+    def __call__(self, words):
+        self.process.stdin.write(words + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+
+SLOTS = 7
+"""Of nss_map.c: how many revisions one process can have mapped."""
+
+
+def test_paused_readers_keep_their_own_revision_and_the_newest_answers(plain, records, user):
+    """All slots but two may be held: lookups still find each new revision at once."""
+    with Paused(plain, records, user) as paused:
+        for revision in range(1, SLOTS - 1):
+            paused.install(revision)
+            assert paused("ask") == f"r{revision}"
+            assert paused("pause") == str(revision - 1)
+        for revision in range(SLOTS, SLOTS + 20):
+            paused.install(revision)
+            assert paused("ask") == f"r{revision}"
+        assert paused("maps") == str(SLOTS - 1)
+        for reader in range(SLOTS - 2):
+            assert paused(f"release {reader}") == f"r{reader + 1}"
+        assert paused("maps") == "1"
+
+
+def test_when_every_slot_is_held_an_old_whole_revision_answers_until_one_is_free(
+    plain, records, user
+):
+    """Old for as long as SLOTS readers stand still in as many revisions; no clock has a part in it."""
+    with Paused(plain, records, user) as paused:
+        for revision in range(1, SLOTS + 1):
+            paused.install(revision)
+            assert paused("ask") == f"r{revision}"
+            paused("pause")
+        for revision in range(SLOTS + 1, SLOTS + 4):
+            paused.install(revision)
+            assert paused("ask") == f"r{SLOTS}"
+        time.sleep(1.2)  # as long as a look that came too early is put off
+        assert paused("ask") == f"r{SLOTS}"
+        assert paused("release 2") == "r3"
+        assert paused("ask") == f"r{SLOTS + 3}"
+        for reader in {*range(SLOTS)} - {2}:
+            assert paused(f"release {reader}") == f"r{reader + 1}"
+        assert paused("ask") == f"r{SLOTS + 3}"
+        assert paused("maps") == "1"
 
 
 def test_odd_places_get_the_right_answer(plain, records):

@@ -125,15 +125,17 @@ def test_every_reason_of_the_account_check_is_in_the_table_above() -> None:
 
 
 def test_the_texts_in_c_are_those_of_the_one_table() -> None:
-    """pam_account.c repeats sentences and next steps of idmap/domain/reasons.py word for word."""
-    source = (TREE / "pam_module" / "pam_account.c").read_text()
-    table = source.split("texts[] = {")[1].split("};")[0]
+    """reasons.h repeats sentences and next steps of idmap/domain/reasons.py word for word."""
+    source = (TREE / "pam_module" / "reasons.h").read_text()
+    table = source.split("reason_texts[] = {")[1].split("};")[0]
     entries = re.findall(r'\{"(\w+)",((?:\s*"[^"]*")+)\}', table)
     assert entries[-1][0] == "not_accepted"
     assert len(entries) == table.count("{")
     for code, pieces in entries:
         text = REASONS[Reason(code)]
         assert "".join(re.findall(r'"([^"]*)"', pieces)) == f"{text.sentence} {text.next_step}"
+    known = {code for code, _ in entries}
+    assert known >= {reason for _, reason, _ in OUTCOMES.values() if reason != "ok"}
 
 
 def test_names_that_are_not_ours_are_ignored(host: PamHost) -> None:

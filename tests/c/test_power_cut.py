@@ -82,6 +82,7 @@ def replay(trace: str, old: bytes):
     """Gives the disk after each recorded call. The directory's only file at first is posix.db, lasting."""
     disk = Disk({"posix.db": 0}, {"posix.db": 0}, [], [Inode(old, old)])
     open_files: dict[int, int | None] = {}
+    written: dict[int, int] = {}
     yield "the start", disk
     for line in trace.splitlines():
         matched = LINE.match(line)
@@ -98,6 +99,7 @@ def replay(trace: str, old: bytes):
                     disk.inodes.append(Inode())
                     disk.name(name, len(disk.inodes) - 1)
                 open_files[value] = disk.current[name]
+                written[value] = 0
         elif call in {"linkat", "renameat", "renameat2"}:
             source, target = unquote(words[1]).decode(), unquote(words[3]).decode()
             inode = disk.current[source]
@@ -117,8 +119,11 @@ def replay(trace: str, old: bytes):
                 disk.inodes[held].lasting = disk.inodes[held].current
             elif held is not None and call == "ftruncate":
                 disk.inodes[held].current = disk.inodes[held].current[: int(words[1])]
-            elif held is not None and call == "pwrite64":
-                data, at = unquote(words[1]), int(words[3])
+            elif held is not None and call in {"write", "pwrite64"}:
+                data = unquote(words[1])
+                at = int(words[3]) if call == "pwrite64" else written[number]
+                if call == "write":
+                    written[number] = at + len(data)
                 before = disk.inodes[held].current
                 disk.inodes[held].current = (
                     before[:at].ljust(at, b"\0") + data + before[at + len(data) :]

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from idmap.application.ports import CredentialKind, Registry, RegistryWriter
+from idmap.application.questions import AccountQuestion, GroupQuestion
 from idmap.domain.accounts import Account, AccountEvent
 from idmap.domain.errors import IdmapError
 from idmap.domain.groups import (
@@ -300,6 +301,10 @@ def test_a_private_group_has_its_accounts_name_and_number(registry: Registry) ->
         status = {s.range.name: s.has_gids for s in reader.ranges()}
         assert status == {"people": True, "groups": True}
     assert not open_named(registry, "b", "bob").has_private_group
+    with registry.read() as reader:
+        assert reader.find_group("alice") is None, "told with its account"
+        names = [g.name for _, g in reader.page_of_groups(GroupQuestion(), limit=10).items]
+        assert "alice" not in names
 
 
 def test_a_private_groups_number_is_a_gid_for_ever(registry: Registry) -> None:
@@ -337,7 +342,8 @@ def test_many_private_groups_in_one_transaction(registry: Registry) -> None:
         accounts = list(reader.every_account())
         assert len(accounts) == 50
         assert all(account.has_private_group for account in accounts)
-        assert list(reader.list_accounts(limit=50)) == accounts
+        page = reader.page_of_accounts(AccountQuestion(), limit=50)
+        assert list(page.items) == accounts
 
 
 # --- site-local groups -------------------------------------------------------------------------

@@ -368,23 +368,12 @@ def test_a_full_range_says_so_and_nothing_is_half_made(empty: Registry) -> None:
     assert open_one(empty, "c", "carol", number_range="more").username == "carol"
 
 
-def test_accounts_are_listed_by_id_in_pages_and_found_by_a_part_of_the_name(
-    registry: Registry,
-) -> None:
-    names = ["alice", "bob", "carol", "alan_x", "alanx"]
-    accounts = [open_one(registry, name, name) for name in names]
+def test_accounts_are_counted_by_state(registry: Registry) -> None:
+    for name in ("alice", "bob", "carol", "alan_x", "alanx"):
+        open_one(registry, name, name)
     with registry.write(AUTHOR) as writer:
         writer.move_account(2, AccountEvent.SUSPENDED_BY_PERSON)
     with registry.read() as reader:
-        assert reader.list_accounts(limit=2) == (accounts[0], reader.find_account(account_id=2))
-        assert reader.list_accounts(after=2, limit=1) == (accounts[2],)
-        assert [a.username for a in reader.list_accounts(search="AL")] == [
-            "alice",
-            "alan_x",
-            "alanx",
-        ]
-        assert [a.username for a in reader.list_accounts(search="n_")] == ["alan_x"]
-        assert [a.account_id for a in reader.list_accounts(state=AccountState.SUSPENDED)] == [2]
         counts = reader.count_accounts()
     assert (counts[AccountState.ACTIVE], counts[AccountState.SUSPENDED]) == (4, 1)
     assert counts[AccountState.TOMBSTONE] == 0

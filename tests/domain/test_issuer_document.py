@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from idmap.adapters.sql.records import profile_of, profile_text
 from idmap.domain.doors import parse_door
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
-from idmap.domain.introspection import Introspection, OnTimeout
+from idmap.domain.introspection import Introspection, OnTimeout, Userinfo
 from idmap.domain.issuer_document import parse_profile, profile_document
 from idmap.domain.issuers import (
     ASYMMETRIC_ALGORITHMS,
@@ -34,7 +34,10 @@ MINIMAL: dict[str, Any] = {
 NEEDED = {"urn_namespace": "urn:geant:example.org"}
 
 INTROSPECTION = Introspection(
-    "idmap", "iam", frozenset({parse_door("api")}), "https://iam.example/x", OnTimeout.REFUSE
+    "idmap", "iam", frozenset(), "https://iam.example/x", OnTimeout.REFUSE
+)
+WITH_USERINFO = replace(
+    INTROSPECTION, userinfo=Userinfo.REQUIRED, userinfo_endpoint="https://iam.example/me"
 )
 
 SAVED_BEFORE = {
@@ -72,7 +75,7 @@ def test_every_ready_made_profile_stands() -> None:
                 parse_profile({**MINIMAL, "profile": str(name)})
 
 
-@pytest.mark.parametrize("name", ["indigo-iam", "wlcg", "generic"])
+@pytest.mark.parametrize("name", ["indigo-iam", "generic"])
 def test_a_profile_saved_before_means_what_it_meant(name: str) -> None:
     """Registry rows and the nodes' trust data survive an upgrade with no word changed."""
     saved = {**SAVED_BEFORE, "profile": name}
@@ -84,6 +87,13 @@ def test_a_profile_saved_before_means_what_it_meant(name: str) -> None:
         assert getattr(profile, member) == getattr(plain, member), member
     chunk = {"format": 1, "salt": "00", "issuers": [{"profile": saved, "keys": []}]}
     assert parse_issuers(json.dumps(chunk).encode()).issuers == (TrustedIssuer(profile, ()),)
+
+
+def test_wlcg_tokens_say_their_version() -> None:
+    """WLCG profile 1.3 makes `wlcg.ver` a MUST; a profile saved before learns it, others stay as they were."""
+    saved = profile_of(json.dumps({**SAVED_BEFORE, "profile": "wlcg"}))
+    assert saved.required_claims == {"wlcg.ver"}
+    assert {name for name in ProfileName if _ready_made(name).required_claims} == {ProfileName.WLCG}
 
 
 _TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
@@ -118,7 +128,11 @@ def _profiles(draw: st.DrawFn) -> IssuerProfile:
         required_assurance=draw(_SETS),
         required_acr={door: frozenset({"mfa"}) for door in doors if draw(st.booleans())},
         robots=draw(st.sampled_from(RobotRule)),
-        introspection=draw(st.sampled_from([None, INTROSPECTION])),
+        required_claims=draw(_SETS),
+        required_capabilities={
+            door: frozenset({"compute.read"}) for door in doors if draw(st.booleans())
+        },
+        introspection=draw(st.sampled_from([None, INTROSPECTION, WITH_USERINFO])),
     )  # fmt: skip
 
 
@@ -149,6 +163,23 @@ REFUSED: dict[str, dict[str, Any]] = {
     "a flag that is a word": {"parents_implied": "no"},
     "acr for a door without audiences": {"required_acr": {"admin": ["mfa"]}},
     "acr with nothing in it": {"required_acr": {"api": []}},
+    "a capability for a door without audiences": {"required_capabilities": {"admin": ["compute.read"]}},
+    "a capability that has a path": {"required_capabilities": {"api": ["storage.read:/"]}},
+    "claims demanded as one word": {"required_claims": "wlcg.ver"},
+    "introspection at a door without audiences": {
+        "introspection": {"client_id": "idmap", "secret": "iam", "doors": ["ssh:login"]}
+    },
+    "userinfo that authenticates": {
+        "introspection": {"client_id": "idmap", "secret": "iam", "userinfo": "instead"}
+    },
+    "userinfo over plain http": {
+        "introspection": {
+            "client_id": "a", "secret": "iam", "userinfo": "required", "userinfo_endpoint": "http://iam.example/me"
+        }
+    },
+    "an endpoint for userinfo that is never asked": {
+        "introspection": {"client_id": "a", "secret": "iam", "userinfo_endpoint": "https://iam.example/me"}
+    },
     "a robot rule nobody knows": {"robots": "allow"},
     "introspection that is a word": {"introspection": "required"},
     "introspection without a client": {"introspection": {"client_id": None, "secret": "iam"}},

@@ -21,6 +21,8 @@ from demo_site.loopback_http import request
 
 SERVER = Path(__file__).parent / "oidc_provider" / "server.mjs"
 PORT_INSIDE = 4480
+CLIENT = "idmap-test-portal"
+"""Whose tokens /mint makes; what introspection names where a token has no audience."""
 START_SECONDS = 30.0
 
 Post = Callable[[str, str], str]
@@ -37,13 +39,16 @@ class RunningProvider:
         self,
         *,
         sub: str,
-        audience: str,
+        audience: str | None,
         scope: str = "ssh",
         groups: Sequence[str] = (),
         seconds: int = 600,
         opaque: bool = False,
     ) -> str:
-        """An access token (JWT, RS256, or opaque) of the person `sub` for `audience`."""
+        """An access token (JWT, RS256, or opaque) of the person `sub` for `audience`.
+
+        Without an audience and with the scope `openid`, an opaque one that userinfo takes.
+        """
         wanted = {
             "sub": sub,
             "aud": audience,

@@ -24,7 +24,7 @@ from demo_site.site import (
     serve,
     start_site,
 )
-from tests.e2e.npm_provider import RunningProvider, node_directory, running_oidc_provider
+from tests.e2e.npm_provider import CLIENT, RunningProvider, node_directory, running_oidc_provider
 
 WHY = ("--reason", "tokens of a third party")
 SECRET = "/etc/idmap/npm.secret"
@@ -82,16 +82,7 @@ def _introduce(site: DemoSite, provider: RunningProvider) -> str:
     host.write(SERVICE_FILE, f'{settings}\n[introspection.npm]\nclient_secret_file = "{SECRET}"\n')
     site.services["serve"].stop()
     serve(site)
-    document = {
-        "issuer": provider.issuer,
-        "profile": "generic",
-        "audiences": {"api": [API_AUDIENCE], "ssh:login": [SSH_AUDIENCE]},
-        "record_groups_from_tokens": True,
-        "introspection": {"client_id": client_id, "secret": "npm", "doors": ["ssh:login", "api"]},
-    }
-    headers = {"Authorization": f"Bearer {site.admin_key()}", "Idmap-Reason": "a third party"}
-    saved = request(host, "PUT", f"{SERVICE_URL}/v1/issuers", headers=headers, body=document)
-    assert saved.status < 300, saved.text
+    _trust(site, provider, client_id)
     rules = json.loads(site.idmap("rules", "show", "--json").check().stdout)["document"]
     rules["classes"]["visitor"] = {**rules["classes"]["personal"], "primary_group": "visitors"}
     rules["rules"].append(
@@ -109,6 +100,21 @@ def _introduce(site: DemoSite, provider: RunningProvider) -> str:
     site.start_service("verify", ["idmap-verify"], user="idmap-verify")
     site.wait_for_revision()
     return str(answer.json()["account"]["username"])
+
+
+def _trust(site: DemoSite, provider: RunningProvider, client_id: str, **opaque: str) -> None:
+    document = {
+        "issuer": provider.issuer,
+        "profile": "generic",
+        "audiences": {"api": [API_AUDIENCE, CLIENT], "ssh:login": [SSH_AUDIENCE]},
+        "record_groups_from_tokens": True,
+        "introspection": {
+            "client_id": client_id, "secret": "npm", "doors": ["ssh:login", "api"], **opaque,
+        },
+    }  # fmt: skip
+    headers = {"Authorization": f"Bearer {site.admin_key()}", "Idmap-Reason": "a third party"}
+    saved = request(site.host, "PUT", f"{SERVICE_URL}/v1/issuers", headers=headers, body=document)
+    assert saved.status < 300, saved.text
 
 
 def test_a_warm_login_with_a_jwt_asks_nobody(world: World) -> None:
@@ -154,6 +160,53 @@ def test_an_opaque_token_for_another_audience_opens_no_ssh(world: World) -> None
     token = world.token(opaque=True, audience=API_AUDIENCE)
     assert world.refusal(token) == "audience_refused"
     assert world.site.api("GET", "/v1/me", token).status == 200
+
+
+def test_userinfo_tells_the_groups_of_an_opaque_token_after_introspection(world: World) -> None:
+    """Where the profile asks for it. The package takes no token with an audience there; that costs nobody a login."""
+    site, provider = world.site, world.provider
+    client_id, _ = provider.introspection_client()
+
+    def mint(audience: str | None, scope: str) -> str:
+        return provider.mint(
+            sub="visitor-2", audience=audience, scope=scope, groups=["visitors"], opaque=True
+        )
+
+    plain = mint(None, "openid")
+    before = provider.counts().get("/me", 0)
+    assert site.api("POST", "/v1/me/account", plain, body={}).json()["code"] == "no_rule_matches"
+    assert provider.counts().get("/me", 0) == before, "userinfo was asked, and no profile says so"
+    _trust(site, provider, client_id, userinfo="if_possible")
+    try:
+        site.host.write("/root/token", plain, mode=0o600)
+        explain = ("explain", "--token-file", "/root/token", "--door", "api")
+        told = site.idmap(*explain, "--issuer", provider.issuer).check().stdout
+        assert "✓ active: active True" in told
+        assert "✓ userinfo: about the same subject; adds groups: 1 group(s) in all" in told
+        assert plain not in told
+        opened = site.api("POST", "/v1/me/account", plain, body={})
+        assert opened.status == 202, opened.text
+        assert provider.counts()["/me"] == before + 2
+        bound = mint(API_AUDIENCE, "ssh")
+        site.host.write("/root/token", bound, mode=0o600)
+        told = site.idmap(*explain).check().stdout
+        assert (
+            "✓ userinfo: adds nothing, so groups may be unknown; not required: token_inactive"
+            in told
+        )
+        assert site.api("GET", "/v1/me", bound).status == 200
+        _trust(site, provider, client_id, userinfo="required")
+        assert site.api("GET", "/v1/me", bound).status == 401
+        assert site.api("GET", "/v1/me", plain).status == 200
+        asked = provider.counts()["/me"]
+        assert world.logs_in(world.token(opaque=True)), (
+            "ssh needs no groups, so userinfo's no is no matter"
+        )
+        assert provider.counts()["/me"] == asked
+        provider.revoke(plain)
+        assert site.api("GET", "/v1/me", plain).status == 401
+    finally:
+        _trust(site, provider, client_id)
 
 
 def test_with_the_service_down_each_kind_of_token_has_its_own_reason(world: World) -> None:

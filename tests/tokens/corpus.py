@@ -7,16 +7,16 @@ whose last line alone failed and which shows no part of the token.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
 
 from idmap.adapters.oidc.signatures import JoseSignatures
+from idmap.application.introspect import OpaqueTokens
 from idmap.application.verify_token import TokenVerifier
-from idmap.domain.claims import Check, VerifiedClaims
+from idmap.domain.checks import Check
 from idmap.domain.doors import API, Door
-from idmap.domain.errors import InvalidInput, TokenRefused
-from idmap.domain.issuers import find_profile
+from idmap.domain.errors import InvalidInput, TokenRefused, Unavailable
+from idmap.domain.issuers import IssuerProfile, find_profile
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 from idmap.domain.tokens import parse_token
@@ -31,11 +31,13 @@ from tests.tokens import (
     issuers,
     json_text,
     keys,
+    opaque,
     profiles,
     signatures,
     subjects,
 )
 from tests.tokens.cases import Case
+from tests.tokens.opaque import OpaqueCase, Said
 
 FAMILIES: Final[Mapping[str, tuple[Case, ...]]] = MappingProxyType(
     {
@@ -82,32 +84,76 @@ def check_case(case: Case, door: Door, token: str) -> None:
     assert not any(part in shown for part in parts), "the trace shows the token"
 
 
-class _OpaqueDesk:
-    """Stands where an opaque token's issuer would be asked: notes what was brought, and refuses it."""
+class _Desk:
+    """Where an issuer is asked: says what the case says, and notes what it was asked about which token."""
 
-    def __init__(self) -> None:
-        self.brought: list[str | None] = []
+    def __init__(self, case: OpaqueCase) -> None:
+        self._case = case
+        self.asked: list[str] = []
 
-    def verify(self, token: Secret, door: Door, at: int, issuer: str | None) -> VerifiedClaims:
-        self.brought.append(issuer)
-        raise TokenRefused(Reason.TOKEN_INACTIVE)
+    def introspect(self, profile: IssuerProfile, token: Secret) -> Mapping[str, Any]:
+        return self._say("introspection", profile, token, self._case.answer)
 
-    def takes(self, door: Door) -> bool:
-        return door == SSH
+    def userinfo(self, profile: IssuerProfile, token: Secret) -> Mapping[str, Any]:
+        return self._say("userinfo", profile, token, self._case.person)
+
+    def _say(
+        self, what: str, profile: IssuerProfile, token: Secret, said: Said
+    ) -> Mapping[str, Any]:
+        assert token.reveal() == self._case.token
+        assert profile is self._case.trusted[0], "another issuer was asked"
+        self.asked.append(what)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+
+def check_opaque_case(case: OpaqueCase) -> None:
+    """Raises AssertionError unless that token gets what the case says, and nobody else was asked about it."""
+    desk, keys, trace = _Desk(case), FakeIssuerKeys((public_jwk("rsa", "k1"),)), list[Check]()
+    verifier = TokenVerifier(
+        lambda text: find_profile(case.trusted, text),
+        keys,
+        JoseSignatures(),
+        OpaqueTokens(lambda: case.trusted, desk),
+    )
+    reason = None
+    try:
+        verified = verifier.verify(Secret(case.token), case.door, NOW, trace, case.named)
+    except (TokenRefused, Unavailable) as refusal:
+        reason = refusal.reason
+    else:
+        assert verified.identity.issuer == case.trusted[0].issuer
+        assert verified.door == case.door
+        assert sorted(group.path for group in verified.groups) == list(case.groups)
+        for name, value in case.gives.items():
+            assert getattr(verified, name) == value, name
+    assert reason == case.reason, f"{case.name}: {reason}"
+    assert tuple(desk.asked) == case.asked, f"{case.name}: {desk.asked}"
+    assert all(check.passed for check in trace[:-1])
+    assert trace[-1].passed == (case.reason is None)
+    assert case.reason is None or case.reason in trace[-1].shown, "the trace gives no reason"
+    choice = [check.shown for check in trace if check.name == "issuer to ask"]
+    assert all(shown.startswith("nobody names it") == (case.named is None) for shown in choice)
+    told = [check.shown for check in trace if check.name == "userinfo"]
+    assert len(told) == (case.told is not None), f"{case.name}: {told}"
+    assert (case.told or "") in "".join(told), f"{case.name}: {told}"
+    assert case.token not in " ".join(check.shown for check in trace), "the trace shows the token"
 
 
 def check_opaque() -> None:
-    """Raises AssertionError unless opaque tokens, and they alone, are brought to their issuer."""
-    trusted, desk = profile(), _OpaqueDesk()
+    """Raises AssertionError unless every opaque token gets its due, and signed ones are brought to nobody."""
+    for case in opaque.OPAQUE:
+        check_opaque_case(case)
+    signed = OpaqueCase("signed", None, {}, token=mint().reveal(), trusted=(profile(),), asked=())
+    desk = _Desk(signed)
+    tokens = OpaqueTokens(lambda: (profile(), opaque.OPAQUE[0].trusted[0]), desk)
     keys = FakeIssuerKeys((public_jwk("rsa", "k1"),))
     verifier = TokenVerifier(
-        lambda text: find_profile((trusted,), text), keys, JoseSignatures(), opaque=desk
+        lambda text: find_profile(signed.trusted, text), keys, JoseSignatures(), opaque=tokens
     )
-    assert verifier.verify(mint(), SSH, NOW).identity.issuer == ISSUER
-    assert desk.brought == [], "a signed token was brought to an issuer"
-    with suppress(TokenRefused):
-        verifier.verify(Secret("8xLOxBtZp8-an-opaque-token"), SSH, NOW, issuer=ISSUER)
-    assert desk.brought == [ISSUER]
+    assert verifier.verify(Secret(signed.token), SSH, NOW).identity.issuer == ISSUER
+    assert desk.asked == [], "a signed token was brought to an issuer"
     assert verifier.takes_opaque(SSH)
     assert not verifier.takes_opaque(API)
     alone = TokenVerifier(lambda _: None, keys, JoseSignatures())

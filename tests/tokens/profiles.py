@@ -8,9 +8,12 @@ from typing import Any, Final
 
 from idmap.domain.doors import ADMIN, API, parse_door
 from idmap.domain.identity import Issuer
+from idmap.domain.introspection import Introspection
 from idmap.domain.issuers import WLCG_ANY_AUDIENCE, GroupsDialect
 from tests.support.tokens import SSH
 from tests.tokens.cases import ALL_ALGORITHMS
+
+_COMPUTE: Final = ("compute.read", "compute.create", "compute.modify", "compute.cancel")
 
 
 def _one(audience: str) -> Mapping[Any, Any]:
@@ -48,6 +51,11 @@ REFUSED: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({
     "no accepted type": {"accepted_types": frozenset()},
     "a door that demands no acr": {"required_acr": {SSH: frozenset()}},
     "acr at a door without audiences": {"required_acr": {parse_door("ssh:other"): frozenset({"mfa"})}},
+    "a door that demands no capability in particular": {"required_capabilities": {SSH: frozenset()}},
+    "a capability at a door without audiences": {"required_capabilities": {parse_door("ssh:other"): frozenset({"compute.read"})}},
+    "a capability with a path": {"required_capabilities": {SSH: frozenset({"storage.read:/"})}},
+    "a capability nobody can have": {"required_capabilities": {SSH: frozenset({"compute.read", "compute.all"})}},
+    "opaque tokens at a door without audiences": {"introspection": Introspection("idmap", "iam", frozenset({SSH, parse_door("ssh:other")}))},
     "entitlements without a namespace": {"groups_claims": {"entitlements": GroupsDialect.ENTITLEMENT}},
 })  # fmt: skip
 
@@ -67,5 +75,8 @@ ACCEPTED: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({
     "a minute of age": {"max_age_seconds": 60},
     "31 days of age": {"max_age_seconds": 31 * 86400},
     "the audience for everybody at the API, by opt-in": {"audiences": {API: frozenset({WLCG_ANY_AUDIENCE})}},
+    **{f"the capability {name}": {"required_capabilities": {SSH: frozenset({name})}} for name in _COMPUTE},
+    "every capability, at every door that has audiences": {"audiences": _one("x"), "required_capabilities": {SSH: frozenset(_COMPUTE)}},
+    "opaque tokens at every door that has audiences": {"audiences": _one("x"), "introspection": Introspection("idmap", "iam", frozenset({SSH}))},
     "acr at every door that has audiences": {"audiences": _one("x"), "required_acr": {SSH: frozenset({"mfa"})}},
 })  # fmt: skip

@@ -71,6 +71,7 @@ _ROBOTS: tuple[Case, ...] = (
     passes("no jti", with_claims(jti=None)),
     passes("preferred_username a list: it spells nothing", with_claims(preferred_username=["root"]), gives={"preferred_username": None}),
     passes("preferred_username too long: it spells nothing", with_claims(preferred_username="x" * 256), gives={"preferred_username": None}),
+    passes("preferred_username with an escape sequence: it spells nothing", with_claims(preferred_username="a\x1b[2J"), gives={"preferred_username": None}),
     passes("preferred_username the longest", with_claims(preferred_username="x" * 255), gives={"preferred_username": "x" * 255}),
     passes("groups a number: nobody's", with_claims(groups=7), gives={"groups": frozenset()}),
     passes("groups with one that cannot be read", with_claims(groups=["vo", "../etc", 7, ""]), gives={"groups": frozenset({_VO})}),

@@ -144,7 +144,7 @@ def _active(row: Mapping[str, Any]) -> bool:
 
 def _user_name(row: Mapping[str, Any]) -> str:
     name = row.get("userName")
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or not name.isprintable():
         raise _Unreadable("userName is not a name")
     return name[:_KEPT_USER_NAME]
 

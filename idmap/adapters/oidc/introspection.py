@@ -1,10 +1,11 @@
-"""RFC 7662 over HTTP: one bounded question to one issuer about one token.
+"""RFC 7662 over HTTP: one bounded question to one issuer about one token; and userinfo, when that is asked for.
 
 The token goes in the body of a POST to the issuer's own endpoint and nowhere else (law 9); our client authenticates
-with HTTP Basic (RFC 6749 §2.3.1). Few questions are open per issuer, so that a slow one does not hold every thread;
-more are `issuer_unavailable` at once. The endpoint is discovered once an hour; nothing else is remembered.
+with HTTP Basic (RFC 6749 §2.3.1). To userinfo it goes as RFC 6750 §2.1 has it. Few questions are open per issuer, so
+that a slow one does not hold every thread; more are `issuer_unavailable` at once. The endpoints are discovered once
+an hour; nothing else is remembered.
 
-It does *not* judge the answer: `application.introspect` does.
+It does *not* judge the answers: `application.introspect` and `application.enrich` do.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote_plus
 
 from idmap.adapters.oidc.exchange import Ask, NoAnswer, exchange
 from idmap.adapters.oidc.jwks import discover, fetch_json, is_safe_url
 from idmap.domain.errors import TokenRefused, Unavailable
-from idmap.domain.introspection import Introspection
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
@@ -28,10 +29,15 @@ from idmap.domain.secrets import Secret
 INTROSPECTION_SECONDS: Final = 4.0
 """For one question, discovery included; PAM waits ten for everything."""
 
+USERINFO_SECONDS: Final = 1.5
+"""Besides: with introspection's four less than the six that a node's verifier waits for the service."""
+
 OPEN_QUESTIONS: Final = 8
 """Per issuer; FastAPI has 40 threads."""
 
 ENDPOINT_SECONDS: Final = 3600
+
+_ENDPOINTS: Final = ("introspection_endpoint", "userinfo_endpoint")
 
 
 class HttpIntrospector:
@@ -42,12 +48,14 @@ class HttpIntrospector:
         find_secret: Callable[[str], Secret],
         *,
         seconds: float = INTROSPECTION_SECONDS,
+        userinfo_seconds: float = USERINFO_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._find_secret = find_secret
         self._seconds = seconds
+        self._userinfo_seconds = userinfo_seconds
         self._clock = clock
-        self._endpoints: dict[str, tuple[float, str]] = {}
+        self._discovered: dict[str, tuple[float, Mapping[str, Any]]] = {}
         self._slots: dict[str, threading.Semaphore] = {}
         self._lock = threading.Lock()
 
@@ -56,55 +64,74 @@ class HttpIntrospector:
         settings = profile.introspection
         if settings is None:
             raise TokenRefused(Reason.TOKEN_OPAQUE, f"{profile.issuer} has no introspection here")
+        with self._slot(profile):
+            deadline = time.monotonic() + self._seconds
+            url = settings.endpoint or self._endpoint(
+                profile, "introspection_endpoint", self._seconds / 2
+            )
+            secret = self._find_secret(settings.secret)
+            ask = Ask(
+                "POST",
+                url,
+                headers={"Authorization": _basic(settings.client_id, secret)},
+                form={"token": token.reveal(), "token_type_hint": "access_token"},
+            )
+            return _answer(ask, deadline)
+
+    def userinfo(self, profile: IssuerProfile, token: Secret) -> Mapping[str, Any]:
+        """See UserinfoSource.userinfo."""
+        endpoint = profile.introspection and profile.introspection.userinfo_endpoint
+        with self._slot(profile):
+            deadline = time.monotonic() + self._userinfo_seconds
+            url = endpoint or self._endpoint(
+                profile, "userinfo_endpoint", self._userinfo_seconds / 2
+            )
+            return _answer(
+                Ask("GET", url, headers={"Authorization": f"Bearer {token.reveal()}"}), deadline
+            )
+
+    @contextmanager
+    def _slot(self, profile: IssuerProfile) -> Iterator[None]:
         with self._lock:
             slots = self._slots.setdefault(profile.issuer, threading.Semaphore(OPEN_QUESTIONS))
         if not slots.acquire(blocking=False):
             raise _unavailable(f"{profile.issuer}: {OPEN_QUESTIONS} questions are open already")
         try:
-            return self._ask(profile, settings, token)
+            yield
         finally:
             slots.release()
 
-    def _ask(
-        self, profile: IssuerProfile, settings: Introspection, token: Secret
-    ) -> Mapping[str, Any]:
-        deadline = time.monotonic() + self._seconds
-        url = settings.endpoint or self._endpoint(profile)
-        ask = Ask(
-            "POST",
-            url,
-            headers={
-                "Authorization": _basic(settings.client_id, self._find_secret(settings.secret))
-            },
-            form={"token": token.reveal(), "token_type_hint": "access_token"},
-        )
-        try:
-            status, body = exchange(ask, seconds=max(0.01, deadline - time.monotonic()))
-            value = json.loads(body) if status == 200 else None
-        except NoAnswer as error:
-            raise _unavailable(str(error)) from None
-        except (ValueError, RecursionError) as error:
-            # `from None`: the error holds the body, which speaks of a person.
-            raise _unavailable(f"{url}: {type(error).__name__}") from None
-        if status in (401, 403):
-            raise TokenRefused(Reason.TOKEN_INACTIVE, f"{url} answered {status} to our client")
-        if not isinstance(value, dict):
-            raise _unavailable(f"{url} answered {status}, or no JSON object")
-        return value
-
-    def _endpoint(self, profile: IssuerProfile) -> str:
-        known = self._endpoints.get(profile.issuer)
-        if known is not None and self._clock() - known[0] < ENDPOINT_SECONDS:
-            return known[1]
-        document = discover(profile.issuer, profile.spells(), self._fetch)
-        url = document.get("introspection_endpoint")
+    def _endpoint(self, profile: IssuerProfile, name: str, seconds: float) -> str:
+        known = self._discovered.get(profile.issuer)
+        if known is None or self._clock() - known[0] >= ENDPOINT_SECONDS:
+            document = discover(
+                profile.issuer, profile.spells(), lambda url: fetch_json(url, seconds=seconds)
+            )
+            named = {endpoint: document.get(endpoint) for endpoint in _ENDPOINTS}
+            known = (self._clock(), named)
+        url = known[1][name]
         if not isinstance(url, str) or not is_safe_url(url):
-            raise _unavailable(f"{profile.issuer} names no https introspection_endpoint")
-        self._endpoints[profile.issuer] = (self._clock(), url)
+            self._discovered.pop(profile.issuer, None)  # no fault sticks
+            raise _unavailable(f"{profile.issuer} names no https {name}")
+        self._discovered[profile.issuer] = known
         return url
 
-    def _fetch(self, url: str) -> Mapping[str, Any]:
-        return fetch_json(url, seconds=self._seconds / 2)
+
+def _answer(ask: Ask, deadline: float) -> Mapping[str, Any]:
+    """A JSON object. Raises TokenRefused(TOKEN_INACTIVE) for a 401 or 403, Unavailable for everything else."""
+    try:
+        status, body = exchange(ask, seconds=max(0.01, deadline - time.monotonic()))
+        value = json.loads(body) if status == 200 else None
+    except NoAnswer as error:
+        raise _unavailable(str(error)) from None
+    except (ValueError, RecursionError) as error:
+        # `from None`: the error holds the body, which speaks of a person.
+        raise _unavailable(f"{ask.url}: {type(error).__name__}") from None
+    if status in (401, 403):
+        raise TokenRefused(Reason.TOKEN_INACTIVE, f"{ask.url} answered {status}")
+    if not isinstance(value, dict):
+        raise _unavailable(f"{ask.url} answered {status}, or no JSON object")
+    return value
 
 
 def _basic(client_id: str, secret: Secret) -> str:

@@ -17,6 +17,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -85,6 +86,15 @@ class DirectorySnapshotStore:
             return self._document_path(name).read_bytes()
         except FileNotFoundError:
             return None
+
+    def manifests(self) -> Iterator[bytes]:
+        """The last manifests, oldest first; the last of them is the published one."""
+        for _, path in self._history():
+            with suppress(OSError):
+                yield path.read_bytes()
+        published = self.read_document("manifest")
+        if published is not None:
+            yield published
 
     def collect_garbage(self, keep_manifests: int = KEEP_MANIFESTS) -> int:
         """Removes old chunks that none of the last manifests names; gives how many.

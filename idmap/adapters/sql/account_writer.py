@@ -79,7 +79,12 @@ class AccountWriter(Transaction):
         group_id = self._group_id(change.group)
         wish = Wish(_wished(change.spelled, change.instead))
         number, name = self._allocator.allocate(
-            group_range, RangePurpose.GROUPS, wish, f"group:{group_id}", None
+            group_range,
+            RangePurpose.GROUPS,
+            wish,
+            f"group:{group_id}",
+            None,
+            self._holder(change.group),
         )
         self._insert(POSIX_GROUPS, {"group_id": group_id, "name": name, "gid_number": number})
         group = PosixGroup(GroupName(name), GidNumber(number))
@@ -125,6 +130,7 @@ class AccountWriter(Transaction):
             wish,
             f"account:{account_id}",
             change.rule_id,
+            self._holder(identity),
         )
         if private:
             primary_group = PosixGroup(GroupName(name), GidNumber(number))

@@ -4,7 +4,8 @@ Works within one exclusive transaction: it reads where a range stands when it is
 it, counts up in memory, and writes the ledger's rows with `flush`. A number is passed over when
 the ledger has it already, when the marks outside the database count it as issued, when it lies
 where none may lie (law 10), or when the name made from it is taken. Nothing is given back: a
-range only ever moves upward.
+range only ever moves upward. What was issued to the same person or group by a history that this
+database does not hold is given to them again, and to nobody else (withheld.py).
 """
 
 from __future__ import annotations
@@ -17,8 +18,16 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, exists, insert, or_, select, union, update
 
 from idmap.adapters.sql.high_water import Marks
+from idmap.adapters.sql.journal import Issue
 from idmap.adapters.sql.records import purpose_of
-from idmap.adapters.sql.tables import LEDGER_NAMES, LEDGER_NUMBERS, NODE_LOCAL_NAMES, RANGES
+from idmap.adapters.sql.tables import (
+    LEDGER_NAMES,
+    LEDGER_NUMBERS,
+    NODE_LOCAL_NAMES,
+    RANGES,
+    WITHHELD,
+)
+from idmap.adapters.sql.withheld import NAME_WITHHELD, held_for, withheld_numbers
 from idmap.application.ports import Author
 from idmap.domain.errors import Conflict, InvalidInput
 from idmap.domain.names import check_generated_name, counted_usernames
@@ -40,13 +49,14 @@ _NAMES_AT_ONCE: Final = 50
 _WINDOW: Final = 4096
 """How many numbers ahead the ledger is asked about at once."""
 
-_TAKEN: Final = select(
-    or_(
-        exists().where(LEDGER_NAMES.c.name == bindparam("wanted")),
-        exists().where(NODE_LOCAL_NAMES.c.name == bindparam("wanted")),
-    )
+_ISSUED_OR_LOCAL: Final = (
+    exists().where(LEDGER_NAMES.c.name == bindparam("wanted")),
+    exists().where(NODE_LOCAL_NAMES.c.name == bindparam("wanted")),
 )
+_TAKEN: Final = select(or_(*_ISSUED_OR_LOCAL, NAME_WITHHELD))
+_TAKEN_FOR_HOLDER: Final = select(or_(*_ISSUED_OR_LOCAL))
 _TAKEN_OF: Final = union(
+    select(WITHHELD.c.name).where(WITHHELD.c.name.in_(bindparam("wanted", expanding=True))),
     select(LEDGER_NAMES.c.name).where(LEDGER_NAMES.c.name.in_(bindparam("wanted", expanding=True))),
     select(NODE_LOCAL_NAMES.c.name).where(
         NODE_LOCAL_NAMES.c.name.in_(bindparam("wanted", expanding=True))
@@ -89,17 +99,31 @@ class Allocator:
         self._new_names: list[dict[str, Any]] = []
         self._pending_names: set[str] = set()
         self._counters: dict[str, int] = {}
+        self.issued: list[Issue] = []
+        """Everything that this transaction gave out and the journal does not have yet."""
 
     def allocate(
-        self, range_name: str, purpose: RangePurpose, wish: Wish, owner: str, rule: str | None
+        self,
+        range_name: str,
+        purpose: RangePurpose,
+        wish: Wish,
+        owner: str,
+        rule: str | None,
+        holder: str,
     ) -> tuple[int, str]:
-        """A number of the range and a name: the first wish that was never issued and no node has.
+        """A number of the range and a name: what `holder` once had; else the first wish that was never issued and no
+        node has.
 
         When there is none left, the wish's counter names it, and without one the number does.
         Raises InvalidInput(RANGE_UNKNOWN) and Conflict(RANGE_EXHAUSTED), with nothing taken.
         """
         standing = self._standing(range_name, purpose)
         kinds = tuple(NumberKind) if wish.private_gid_owner is not None else (purpose.kind,)
+        again = self._held_before(purpose, kinds, holder)
+        if again is not None:
+            range_name = self._range_of(again) or range_name
+            self._issue(again, purpose.kind, range_name, owner, rule, wish.private_gid_owner)
+            return again.number, again.name
         name = self._first_free(wish.names)
         if name is None and wish.counter is not None:
             name = self._counted(wish.counter)
@@ -108,10 +132,9 @@ class Allocator:
             number = self._free_number(standing, kinds, number + 1)
         name = name or f"{_PREFIXES[purpose.kind]}{number}"
         standing.next_number = number + 1
-        self._issue_number(standing, purpose.kind, number, owner, rule)
-        if wish.private_gid_owner is not None:
-            self._issue_number(standing, NumberKind.GID, number, wish.private_gid_owner, rule)
-        self._issue_name(purpose.kind, name, owner)
+        issue = Issue(_NAME_KINDS[purpose.kind], name, number, holder)
+        self._issue(issue, purpose.kind, standing.name, owner, rule, wish.private_gid_owner)
+        self.issued.append(issue)
         return number, name
 
     def reserve(self, standing_of: str, numbers: Iterable[tuple[NumberKind, int]]) -> None:
@@ -159,6 +182,37 @@ class Allocator:
             )
         return standing
 
+    def _held_before(
+        self, purpose: RangePurpose, kinds: tuple[NumberKind, ...], holder: str
+    ) -> Issue | None:
+        """Name and number that the holder had, while nobody has either and a range allows them."""
+        kind = _NAME_KINDS[purpose.kind]
+        for issue in held_for(self._connection, kind, holder) if holder else ():
+            number_issued = exists().where(
+                LEDGER_NUMBERS.c.kind.in_([str(kind) for kind in kinds]),
+                LEDGER_NUMBERS.c.number == issue.number,
+            )
+            taken = issue.name in self._pending_names or self._connection.scalar(
+                _TAKEN_FOR_HOLDER, {"wanted": issue.name}
+            )
+            if taken or self._connection.scalar(select(number_issued)):
+                continue
+            if not is_refused_number(issue.number) and self._range_of(issue) is not None:
+                return issue
+        return None
+
+    def _range_of(self, issue: Issue) -> str | None:
+        """The range of today in which a number from before lies; nodes accept it in no other."""
+        purpose = "people" if issue.kind == "user" else "groups"
+        found: str | None = self._connection.scalar(
+            select(RANGES.c.name).where(
+                RANGES.c.purpose == purpose,
+                RANGES.c.first <= issue.number,
+                RANGES.c.last >= issue.number,
+            )
+        )
+        return found
+
     def _free_number(self, standing: _Standing, kinds: tuple[NumberKind, ...], number: int) -> int:
         while number <= standing.last:
             allowed = self._marks.next_above(standing.purpose, number)
@@ -171,24 +225,27 @@ class Allocator:
         raise Conflict(Reason.RANGE_EXHAUSTED, f"range {standing.name} ends at {standing.last}")
 
     def _is_issued(self, standing: _Standing, kinds: tuple[NumberKind, ...], number: int) -> bool:
-        """Whether the ledger has it. Numbers given in this transaction lie below `next_number`."""
+        """Whether the ledger has it, or it is withheld. Numbers given in this transaction lie below `next_number`."""
         if number > standing.known_until:
             standing.known_until = number + _WINDOW
             found = select(LEDGER_NUMBERS.c.kind, LEDGER_NUMBERS.c.number).where(
                 LEDGER_NUMBERS.c.kind.in_([str(kind) for kind in NumberKind]),
                 LEDGER_NUMBERS.c.number.between(number, standing.known_until),
             )
-            standing.issued = frozenset(
-                (NumberKind(row.kind), row.number) for row in self._connection.execute(found)
-            )
+            issued = {(NumberKind(row.kind), row.number) for row in self._connection.execute(found)}
+            for kind, name_kind in _NAME_KINDS.items():
+                withheld = withheld_numbers(
+                    self._connection, name_kind, number, standing.known_until
+                )
+                issued |= {(kind, held) for held in withheld}
+            standing.issued = frozenset(issued)
         return any((kind, number) in standing.issued for kind in kinds)
 
     def _first_free(self, names: Iterable[str]) -> str | None:
         """Asks about many at once: a common name has many numbered forms."""
         rest = iter(names)
-        for name in itertools.islice(
-            rest, 1
-        ):  # free as a rule; the statement for one is the cheaper
+        # The first is free as a rule, and the statement for one the cheaper.
+        for name in itertools.islice(rest, 1):
             if not self._is_taken(check_generated_name(name)):
                 return name
         while some := list(itertools.islice(rest, _NAMES_AT_ONCE)):
@@ -231,14 +288,20 @@ class Allocator:
             "plan": self._author.plan,
         }
 
-    def _issue_number(
-        self, standing: _Standing, kind: NumberKind, number: int, owner: str, rule: str | None
+    def _issue(
+        self,
+        issue: Issue,
+        kind: NumberKind,
+        range_name: str,
+        owner: str,
+        rule: str | None,
+        private_gid_owner: str | None,
     ) -> None:
-        self._new_numbers.append(
-            self._stamp(owner)
-            | {"kind": str(kind), "number": number, "range_name": standing.name, "rule": rule}
-        )
-
-    def _issue_name(self, kind: NumberKind, name: str, owner: str) -> None:
-        self._new_names.append(self._stamp(owner) | {"kind": _NAME_KINDS[kind], "name": name})
-        self._pending_names.add(name)
+        numbers = {kind: owner}
+        if private_gid_owner is not None:
+            numbers[NumberKind.GID] = private_gid_owner
+        for of_kind, number_owner in numbers.items():
+            row = {"kind": str(of_kind), "number": issue.number, "range_name": range_name}
+            self._new_numbers.append(self._stamp(number_owner) | row | {"rule": rule})
+        self._new_names.append(self._stamp(owner) | {"kind": _NAME_KINDS[kind], "name": issue.name})
+        self._pending_names.add(issue.name)

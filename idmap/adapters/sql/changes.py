@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, select
 
+from idmap.adapters.sql.high_water import Anchor, Head
 from idmap.adapters.sql.tables import CHANGE_BODIES, CHANGES
 from idmap.application.ports import Author, ChangeEntry
 from idmap.domain.errors import Conflict
@@ -40,6 +41,11 @@ def canonical(value: Any) -> str:
     return _dump(value)
 
 
+def concerned(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Whom a body speaks of, for the columns that entries are found by."""
+    return {name: body.get(name) for name in ("account_id", "issuer", "subject")}
+
+
 class ChangeLog:
     """Appends to the record within one write transaction; rows go to the database with `flush`."""
 
@@ -47,11 +53,10 @@ class ChangeLog:
         self._connection = connection
         self._author = author
         self._at = at
-        newest = connection.execute(
-            select(CHANGES.c.sequence, CHANGES.c.chain).order_by(CHANGES.c.sequence.desc()).limit(1)
-        ).first()
-        self._sequence: int = newest.sequence if newest else 0
-        self._chain: bytes = newest.chain if newest else _FIRST_LINK
+        self.began: Final = head_of(connection)
+        """The head that this transaction found."""
+        self._sequence = self.began.sequence
+        self._chain = bytes.fromhex(self.began.chain)
         self._leaves: list[dict[str, Any]] = []
         self._bodies: list[dict[str, Any]] = []
 
@@ -77,12 +82,21 @@ class ChangeLog:
                 "chain": self._chain,
             }
         )
-        self._bodies.append({"sequence": self._sequence, "salt": salt, "body": text})
+        self._bodies.append(
+            {"sequence": self._sequence, "salt": salt, "body": text} | concerned(body)
+        )
 
     @property
     def last(self) -> int:
         """The sequence of the newest entry, written or not."""
         return self._sequence
+
+    @property
+    def anchor(self) -> Anchor | None:
+        """What must be kept outside the database before the commit; None when nothing was appended."""
+        if self._sequence == self.began.sequence:
+            return None
+        return Anchor(self.began, Head(self._sequence, self._chain.hex()))
 
     @property
     def held_back(self) -> int:
@@ -97,20 +111,52 @@ class ChangeLog:
             self._leaves, self._bodies = [], []
 
 
+def head_of(connection: Connection) -> Head:
+    """Where the record ends now."""
+    newest = connection.execute(
+        select(CHANGES.c.sequence, CHANGES.c.chain).order_by(CHANGES.c.sequence.desc()).limit(1)
+    ).first()
+    if newest is None:
+        return Head(0, _FIRST_LINK.hex())
+    return Head(newest.sequence, bytes(newest.chain).hex())
+
+
+def chain_at(connection: Connection, sequence: int) -> str | None:
+    """The chain after that entry in hexadecimal; None when there is no such entry."""
+    if sequence == 0:
+        return _FIRST_LINK.hex()
+    found = connection.scalar(select(CHANGES.c.chain).where(CHANGES.c.sequence == sequence))
+    return None if found is None else bytes(found).hex()
+
+
+def holds(connection: Connection, anchor: Anchor | None) -> bool:
+    """Whether the record is one that the anchor knows: it holds one of the two heads. When other hosts write too, the
+    newest entry may be any.
+    """
+    if anchor is None:
+        return True
+    newest = head_of(connection)
+    return newest in {anchor.before, anchor.after} or any(
+        chain_at(connection, head.sequence) == head.chain for head in (anchor.after, anchor.before)
+    )
+
+
 def list_changes(connection: Connection, after: int, limit: int) -> tuple[ChangeEntry, ...]:
     """Entries after a sequence number, in order."""
-    return tuple(
-        ChangeEntry(
-            sequence=row.sequence,
-            at=row.at,
-            author=row.author,
-            reason=row.reason,
-            plan=row.plan,
-            action=row.action,
-            body=None if row.body is None else json.loads(row.body),
-            commitment=row.commitment.hex(),
-        )
-        for row in _rows(connection, after, limit)
+    return tuple(map(entry_of, _rows(connection, after, limit)))
+
+
+def entry_of(row: Row[*tuple[Any, ...]]) -> ChangeEntry:
+    """An entry from a row of `changes` joined with its body."""
+    return ChangeEntry(
+        sequence=row.sequence,
+        at=row.at,
+        author=row.author,
+        reason=row.reason,
+        plan=row.plan,
+        action=row.action,
+        body=None if row.body is None else json.loads(row.body),
+        commitment=row.commitment.hex(),
     )
 
 
@@ -132,6 +178,9 @@ def verify_changes(connection: Connection) -> int:
             )
             if hashlib.sha256(row.salt + entry).digest() != row.commitment:
                 raise _broken(sequence, "it is not what was committed")
+            found = {name: getattr(row, name) for name in ("account_id", "issuer", "subject")}
+            if found != concerned(json.loads(row.body)):
+                raise _broken(sequence, "it would be found under another name")
         chain = hashlib.sha256(chain + row.commitment).digest()
         if chain != row.chain:
             raise _broken(sequence, "the chain does not hold")
@@ -153,7 +202,13 @@ def _entry(
 
 def _rows(connection: Connection, after: int, limit: int) -> list[Row[*tuple[Any, ...]]]:
     statement = (
-        select(CHANGES, CHANGE_BODIES.c.salt, CHANGE_BODIES.c.body)
+        select(
+            CHANGES,
+            *(
+                CHANGE_BODIES.c[name]
+                for name in ("salt", "body", "account_id", "issuer", "subject")
+            ),
+        )
         .join_from(CHANGES, CHANGE_BODIES, isouter=True)
         .where(CHANGES.c.sequence > after)
         .order_by(CHANGES.c.sequence)

@@ -41,7 +41,12 @@ class GroupWriter(AccountWriter):
             raise Conflict(Reason.NAME_TAKEN, f"{name!r} was issued before, or a node has it")
         group_id = self._group_id(group)
         number, issued = self._allocator.allocate(
-            group_range, RangePurpose.GROUPS, Wish((name,)), f"group:{group_id}", None
+            group_range,
+            RangePurpose.GROUPS,
+            Wish((name,)),
+            f"group:{group_id}",
+            None,
+            self._holder(group),
         )
         self._insert(POSIX_GROUPS, {"group_id": group_id, "name": issued, "gid_number": number})
         made = PosixGroup(GroupName(issued), GidNumber(number))

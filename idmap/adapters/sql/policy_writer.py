@@ -11,6 +11,7 @@ from sqlalchemy import delete, insert, select, update
 
 from idmap.adapters.sql.changes import canonical
 from idmap.adapters.sql.group_paths import renamed_since
+from idmap.adapters.sql.kept_answers import AnswerWriter
 from idmap.adapters.sql.observation_writer import ObservationWriter
 from idmap.adapters.sql.records import profile_text
 from idmap.adapters.sql.tables import (
@@ -260,14 +261,17 @@ class PolicyWriter(ObservationWriter):
 
     def lift_ban(self, ban_id: int) -> None:
         """Raises NotFound when there is none, or it was lifted before."""
-        lifted = self._db.execute(
-            update(BANS)
-            .where(BANS.c.ban_id == ban_id, BANS.c.lifted_at.is_(None))
-            .values(lifted_at=self._at)
-        )
-        if not lifted.rowcount:
+        ban = self.find_ban(ban_id)
+        if ban is None:
             raise NotFound(f"ban {ban_id}")
-        self._record("lift_ban", ban_id=ban_id)
+        self._db.execute(update(BANS).where(BANS.c.ban_id == ban_id).values(lifted_at=self._at))
+        self._record(
+            "lift_ban",
+            ban_id=ban_id,
+            account_id=ban.account_id,
+            issuer=None if ban.identity is None else ban.identity.issuer,
+            subject=None if ban.identity is None else ban.identity.subject,
+        )
         self._bans_changed()
 
     # --- machines
@@ -402,5 +406,5 @@ class PolicyWriter(ObservationWriter):
             self._insert(RUNS, {"run_id": run.run_id} | values)
 
 
-class SqlWriter(PolicyWriter):
+class SqlWriter(PolicyWriter, AnswerWriter):
     """Implements `RegistryWriter`: accounts, observations and policy in one transaction."""

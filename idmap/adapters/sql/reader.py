@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, exists, func, select
+from sqlalchemy import Connection, and_, exists, func, select, union
 
 from idmap.adapters.sql import changes, group_paths, numbers, people
+from idmap.adapters.sql.pages import PageReader
 from idmap.adapters.sql.records import (
     ban_of,
     credential_of,
     identity_of,
+    kept_answer_of,
     node_of,
     posix_group_of,
     profile_of,
@@ -33,6 +36,7 @@ from idmap.adapters.sql.tables import (
     GROUPS,
     IDENTITIES,
     ISSUERS,
+    KEPT_ANSWERS,
     LEDGER_NUMBERS,
     NODES,
     OBSERVATIONS,
@@ -41,11 +45,13 @@ from idmap.adapters.sql.tables import (
     REALM,
     RULE_VERSIONS,
     RUNS,
+    WITHHELD,
 )
 from idmap.application.ports import (
     ChangeEntry,
     CredentialKind,
     FormerPath,
+    KeptAnswer,
     MachineCredential,
     NodeStatus,
     RangeStatus,
@@ -75,7 +81,7 @@ _RANGES: Final = select(
 ).order_by(RANGES.c.first)
 
 
-class SqlReader:
+class SqlReader(PageReader):
     """Implements `RegistryReader`."""
 
     def __init__(self, connection: Connection) -> None:
@@ -110,7 +116,28 @@ class SqlReader:
         return None if row is None else (row.version, row.document)
 
     def ranges(self) -> tuple[RangeStatus, ...]:
+        return tuple(
+            replace(status, passed_over=self._passed_over(status)) for status in self._ranges()
+        )
+
+    def _ranges(self) -> tuple[RangeStatus, ...]:
+        """Without counting what lies above where a range stands."""
         return tuple(map(range_of, self._db.execute(_RANGES)))
+
+    def _passed_over(self, status: RangeStatus) -> int:
+        if status.next_number > status.range.last:
+            return 0
+        people = status.range.purpose.kind is NumberKind.UID
+        ahead = (status.next_number, status.range.last)
+        issued = select(LEDGER_NUMBERS.c.number).where(
+            LEDGER_NUMBERS.c.kind == ("uid" if people else "gid"),
+            LEDGER_NUMBERS.c.number.between(*ahead),
+        )
+        withheld = select(WITHHELD.c.number).where(
+            WITHHELD.c.kind == ("user" if people else "group"), WITHHELD.c.number.between(*ahead)
+        )
+        both = union(issued, withheld).subquery()
+        return self._db.scalar(select(func.count()).select_from(both)) or 0
 
     def posix_groups(self) -> Mapping[Group, PosixGroup]:
         """Private groups are not among them: they are told with their account."""
@@ -170,21 +197,6 @@ class SqlReader:
         if account is None:
             raise NotFound(f"account {account_id}")
         return account
-
-    def list_accounts(
-        self,
-        *,
-        after: int = 0,
-        limit: int = 100,
-        state: AccountState | None = None,
-        search: str | None = None,
-    ) -> tuple[Account, ...]:
-        condition = ACCOUNTS.c.account_id > after
-        if state is not None:
-            condition = and_(condition, ACCOUNTS.c.state == str(state))
-        if search:
-            condition = and_(condition, ACCOUNTS.c.username.icontains(search, autoescape=True))
-        return tuple(people.accounts_where(self._db, condition, limit=limit))
 
     def count_accounts(self) -> Mapping[AccountState, int]:
         statement = select(ACCOUNTS.c.state, func.count()).group_by(ACCOUNTS.c.state)
@@ -272,7 +284,7 @@ class SqlReader:
     def high_water(self) -> Mapping[str, int]:
         return {
             status.range.name: status.next_number - 1
-            for status in self.ranges()
+            for status in self._ranges()
             if status.next_number > status.range.first
         }
 
@@ -312,6 +324,18 @@ class SqlReader:
         """Newest first."""
         statement = select(RUNS).order_by(RUNS.c.started.desc(), RUNS.c.run_id.desc()).limit(limit)
         return tuple(map(run_of, self._db.execute(statement)))
+
+    # --- answers to requests with a key
+
+    def find_answer(self, caller: str, key: str, at: int) -> KeptAnswer | None:
+        row = self._db.execute(
+            select(KEPT_ANSWERS).where(
+                KEPT_ANSWERS.c.caller == caller,
+                KEPT_ANSWERS.c.request_key == key,
+                KEPT_ANSWERS.c.expires > at,
+            )
+        ).first()
+        return None if row is None else kept_answer_of(row)
 
 
 @lru_cache(maxsize=8)

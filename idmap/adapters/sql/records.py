@@ -14,6 +14,7 @@ from sqlalchemy import Row
 from idmap.adapters.sql.changes import canonical
 from idmap.application.ports import (
     CredentialKind,
+    KeptAnswer,
     MachineCredential,
     NodeStatus,
     RangeStatus,
@@ -65,7 +66,9 @@ def identity_of(row: Record) -> Identity:
 def range_of(row: Record) -> RangeStatus:
     """A range and its use from a row of `ranges` with `has_gids`."""
     return RangeStatus(
-        NumberRange(row.name, purpose_of(row), row.first, row.last), row.next_number, row.has_gids
+        NumberRange(row.name, purpose_of(row), row.first, row.last),
+        row.next_number,
+        has_gids=row.has_gids,
     )
 
 
@@ -132,6 +135,20 @@ def run_of(row: Record) -> RunRecord:
         outcome=row.outcome,
         reason=row.reason,
         plan=None if row.plan is None else json.loads(row.plan),
+    )
+
+
+def kept_answer_of(row: Record) -> KeptAnswer:
+    """An answer kept to be repeated."""
+    return KeptAnswer(
+        caller=row.caller,
+        key=row.request_key,
+        fingerprint=bytes(row.fingerprint),
+        at=row.at,
+        expires=row.expires,
+        status=row.status,
+        headers=json.loads(row.headers),
+        body=row.body,
     )
 
 

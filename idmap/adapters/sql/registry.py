@@ -1,36 +1,33 @@
-"""`Registry` on SQLite: opening, transactions, leases, and noticing what others committed.
+"""`Registry` on SQLite or PostgreSQL: opening, transactions, leases, and noticing what others committed.
 
-One object serves all threads of a process; several processes may hold one each on the same file.
-A write transaction commits in three steps: rows, then the marks outside the database, then the
-commit itself. Not here: PostgreSQL, backup and restore (issue 4); the marks and
-`raise_above_marks` are what they will stand on.
+One object serves all threads of a process; several processes may hold one each on the same database, on PostgreSQL on
+several hosts. A write transaction commits in three steps: rows, then journal and marks outside the database, then the
+commit itself. Not here: what differs between the two databases (database.py says what is asked of them), backup and
+restore, which stand on the same marks.
 """
 
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final, Self
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
-from idmap.adapters.sql.engine import (
-    BUSY_SECONDS,
-    database_path,
-    make_engine,
-    reading,
-    rehearsing,
-    writing,
-)
+from idmap.adapters.sql.changes import holds
+from idmap.adapters.sql.database import BUSY_SECONDS, Database
+from idmap.adapters.sql.engine import open_database, reading, writing
 from idmap.adapters.sql.high_water import HighWaterFile, Marks
+from idmap.adapters.sql.journal import IssuedJournal
 from idmap.adapters.sql.policy_writer import SqlWriter
 from idmap.adapters.sql.reader import SqlReader
 from idmap.adapters.sql.schema import check_schema, upgrade_connection
 from idmap.adapters.sql.tables import LEASES, REALM
+from idmap.adapters.sql.withheld import unread_lines
 from idmap.application.ports import Author, Clock, RegistryReader, RegistryWriter
 from idmap.domain.errors import InvalidInput, Unavailable
 from idmap.domain.reasons import Reason
@@ -48,59 +45,58 @@ def _system_clock() -> int:
 class SqlRegistry:
     """Implements `Registry`. Made by `open` or `create`."""
 
-    def __init__(self, engine: Engine, url: str, clock: Clock) -> None:
-        path = database_path(url)
-        self._engine = engine
-        self._path = path
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._engine = database.engine
         self._clock = clock
-        self._high_water = HighWaterFile(path)
+        self._high_water = HighWaterFile(database.path)
+        self._journal = IssuedJournal(database.path)
         self._writer = threading.Lock()
         self._writing_thread: int | None = None
-        self._watch = sqlite3.connect(
-            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        self._watching = threading.Lock()
 
     @classmethod
-    def create(cls, url: str, clock: Clock = _system_clock) -> Self:
+    def create(
+        cls, url: str, clock: Clock = _system_clock, marks_directory: Path | None = None
+    ) -> Self:
         """A new registry: the first schema and the realm's salt, in one transaction.
 
         Raises InvalidInput(CONFIGURATION_INVALID) when there is one already. The caller's umask
-        decides who may open it.
+        decides who may open it. `marks_directory` as in `open`.
         """
-        engine = make_engine(url)
+        database = open_database(url, marks_directory)
         try:
-            with writing(engine) as connection:
+            with writing(database.engine) as connection:
                 upgrade_connection(connection)
                 if connection.execute(select(REALM.c.realm_id)).first() is not None:
                     raise InvalidInput(
-                        Reason.CONFIGURATION_INVALID, f"{database_path(url)} is a registry already"
+                        Reason.CONFIGURATION_INVALID, f"{database.name} is a registry already"
                     )
                 salt = secrets.token_bytes(SALT_BYTES)
                 connection.execute(insert(REALM).values(realm_id=1, salt=salt, created=clock()))
         finally:
-            engine.dispose()
-        return cls.open(url, clock)
+            database.close()
+        return cls.open(url, clock, marks_directory)
 
     @classmethod
-    def open(cls, url: str, clock: Clock = _system_clock) -> Self:
+    def open(
+        cls, url: str, clock: Clock = _system_clock, marks_directory: Path | None = None
+    ) -> Self:
         """An existing registry, raised above its high-water marks where it is behind them.
 
-        Raises Unavailable(SERVICE_UNAVAILABLE) when there is no file or it cannot be read,
-        IdmapError(SCHEMA_MISMATCH), and InvalidInput(CONFIGURATION_INVALID) for a URL or a
-        high-water file that cannot be understood.
+        `marks_directory` is where this host keeps the marks when the database is PostgreSQL; SQLite's lie beside it.
+        Raises Unavailable(SERVICE_UNAVAILABLE) when there is no database or it cannot be read,
+        IdmapError(SCHEMA_MISMATCH), Conflict(DATABASE_IN_USE) while it is being restored, and
+        InvalidInput(CONFIGURATION_INVALID) for a URL or a high-water file that cannot be understood.
         """
-        path = database_path(url)
-        if not path.is_file():
-            raise Unavailable(Reason.SERVICE_UNAVAILABLE, f"{path}: run 'idmap init' first")
-        engine = make_engine(url)
+        database = open_database(url, marks_directory)
         try:
-            with reading(engine) as connection:
+            database.check_exists()
+            with reading(database.engine) as connection:
                 check_schema(connection)
-            registry = cls(engine, url, clock)
+            registry = cls(database, clock)
             registry._raise_above_marks()
         except BaseException:
-            engine.dispose()
+            database.close()
             raise
         return registry
 
@@ -113,16 +109,15 @@ class SqlRegistry:
     def write(self, author: Author) -> Iterator[RegistryWriter]:
         with self._exclusive() as connection:
             marks = self._high_water.read()
-            writer = SqlWriter(connection, author, self._clock(), marks)
+            writer = self._writer_on(connection, author, marks)
+            writer.note_lost_record()
             yield writer
-            writer.flush()
-            self._write_marks(marks, writer.finish())
+            self._finish(writer, marks)
 
     @contextmanager
     def rehearse(self, author: Author) -> Iterator[RegistryWriter]:
-        """On SQLite, a transaction on a private copy of the file."""
-        with rehearsing(self._path) as connection:
-            yield SqlWriter(connection, author, self._clock(), self._high_water.read())
+        with self._database.rehearsing() as connection:
+            yield self._writer_on(connection, author, self._high_water.read())
 
     def take_lease(self, name: str, holder: str, *, at: int, seconds: int) -> bool:
         with self._exclusive() as connection:
@@ -143,27 +138,17 @@ class SqlRegistry:
             )
 
     def change_token(self) -> int:
-        """SQLite's `data_version` on a connection that never writes, so that our own commits show
-        too.
-        """
-        with self._watching:
-            try:
-                row = self._watch.execute("PRAGMA data_version").fetchone()
-            except sqlite3.Error as error:
-                raise Unavailable(Reason.SERVICE_UNAVAILABLE, f"the database: {error}") from error
-        return int(row[0])
+        return self._database.change_token()
 
     def close(self) -> None:
-        with self._watching:
-            self._watch.close()
-        self._engine.dispose()
+        self._database.close()
 
     @contextmanager
     def _exclusive(self) -> Iterator[Connection]:
         """One writer per process at a time, then one among the processes.
 
-        Waiting on a lock of our own is fairer than SQLite's busy loop, and a transaction begun
-        inside another of the same thread is a mistake to show, not to wait for.
+        Waiting on a lock of our own is fairer than SQLite's busy loop, takes no connection of PostgreSQL, and a
+        transaction begun inside another of the same thread is a mistake to show, not to wait for.
         """
         if self._writing_thread == threading.get_ident():
             raise RuntimeError("a write transaction is open in this thread already")
@@ -174,17 +159,23 @@ class SqlRegistry:
             with writing(self._engine) as connection:
                 yield connection
         finally:
+            self._database.written()
             self._writing_thread = None
             self._writer.release()
 
-    def _write_marks(self, before: Marks, after: Marks) -> None:
-        if after == before:
-            return
+    def _writer_on(self, connection: Connection, author: Author, marks: Marks) -> SqlWriter:
+        return SqlWriter(connection, author, self._clock(), marks, self._journal)
+
+    def _finish(self, writer: SqlWriter, before: Marks) -> None:
+        """Rows, then journal and marks; the commit comes after."""
+        writer.flush()
         try:
-            self._high_water.write(after)
+            after = writer.finish()
+            if after != before:
+                self._high_water.write(after)
         except OSError as error:
             raise Unavailable(
-                Reason.SERVICE_UNAVAILABLE, f"{self._high_water.path}: {error}"
+                Reason.SERVICE_UNAVAILABLE, f"{self._database.path}: {error}"
             ) from error
 
     def _raise_above_marks(self) -> None:
@@ -192,11 +183,17 @@ class SqlRegistry:
         marks = self._high_water.read()
         with reading(self._engine) as connection:
             reader = SqlReader(connection)
-            behind = reader.revision() < marks.revision or reader.ban_counter() < marks.ban_counter
+            behind = (
+                reader.revision() < marks.revision
+                or reader.ban_counter() < marks.ban_counter
+                or any(marks.ranges_behind(reader.ranges()))
+                or unread_lines(connection, self._journal)
+                or not holds(connection, marks.record)
+            )
         if behind:
             with self._exclusive() as connection:
                 marks = self._high_water.read()
-                writer = SqlWriter(connection, _ITSELF, self._clock(), marks)
+                writer = self._writer_on(connection, _ITSELF, marks)
+                writer.note_lost_record()
                 writer.raise_above_marks()
-                writer.flush()
-                self._write_marks(marks, writer.finish())
+                self._finish(writer, marks)

@@ -136,6 +136,25 @@ class LedgerNameRow(_Row, table=True):
     retired_at: int | None = _time_or_null()
 
 
+class WithheldRow(_Row, table=True):
+    """Names and numbers that were issued, and not by the history that this database holds: found in the journal
+    outside the database, in a published snapshot, or in the database that a restore replaced.
+    """
+
+    __tablename__ = "withheld"
+    __table_args__ = (
+        CheckConstraint("kind IN ('user', 'group')", name="kind"),
+        Index(None, "holder"),
+        Index(None, "kind", "number"),
+    )
+    name: str = _text_key()
+    kind: str = _text_key()
+    number: int = _key()
+    holder: str = _text_key()
+    """Salted digest of the identity or group that may have them again; empty for nobody."""
+    since: int = _time()
+
+
 class RangeRow(_Row, table=True):
     """Ranges; `next_number` only rises."""
 
@@ -216,6 +235,9 @@ class AccountRow(_Row, table=True):
         CheckConstraint("state IN ('active', 'grace', 'suspended', 'tombstone')", name="state"),
         CheckConstraint("(state = 'grace') = (grace_until IS NOT NULL)", name="grace"),
         CheckConstraint("NOT held OR state = 'suspended'", name="held"),
+        Index(None, "state", "account_id"),
+        Index(None, "rule_id", "account_id"),
+        Index(None, "primary_group_id", "account_id"),
     )
     account_id: int = _key()
     username: str = Field(sa_type=Text, sa_column_args=[ForeignKey("ledger_names.name")])
@@ -234,6 +256,7 @@ class MembershipRow(_Row, table=True):
     """Secondary groups of accounts, as the nodes are told."""
 
     __tablename__ = "memberships"
+    __table_args__ = (Index(None, "group_id", "account_id"),)
     account_id: int = _reference("accounts.account_id", primary_key=True)
     group_id: int = _reference("posix_groups.group_id", primary_key=True)
 
@@ -262,6 +285,7 @@ class ObservationRow(_Row, table=True):
     """Who was seen in which group, by which source or in a token."""
 
     __tablename__ = "observations"
+    __table_args__ = (Index(None, "group_id", "identity_id"),)
     identity_id: int = _reference("identities.identity_id", primary_key=True)
     group_id: int = _reference("groups.group_id", primary_key=True)
     source: str = _text_key()
@@ -294,6 +318,8 @@ class BanRow(_Row, table=True):
     __table_args__ = (
         CheckConstraint("account_id IS NOT NULL OR identity_id IS NOT NULL", name="someone"),
         CheckConstraint("until IS NULL OR until > since", name="order"),
+        Index(None, "account_id"),
+        Index(None, "identity_id"),
     )
     ban_id: int = _key()
     account_id: int | None = _reference("accounts.account_id", nullable=True)
@@ -386,6 +412,11 @@ class ChangeRow(_Row, table=True):
     """One leaf of the record of changes; changes.py says what is committed."""
 
     __tablename__ = "changes"
+    __table_args__ = (
+        Index(None, "at"),
+        Index(None, "author", "sequence"),
+        Index(None, "action", "sequence"),
+    )
     sequence: int = _key(sa_type=BigInteger)
     at: int = _time()
     author: str = _text()
@@ -400,6 +431,10 @@ class ChangeBodyRow(_Row, table=True):
     """The part of a leaf that may be erased: with its salt gone, the commitment tells nothing."""
 
     __tablename__ = "change_bodies"
+    __table_args__ = (
+        Index(None, "account_id", "sequence"),
+        Index(None, "subject", "sequence"),
+    )
     sequence: int = Field(
         primary_key=True,
         sa_type=BigInteger,
@@ -408,6 +443,25 @@ class ChangeBodyRow(_Row, table=True):
     )
     salt: bytes = _bytes()
     body: str = _text()
+    account_id: int | None = None
+    issuer: str | None = _text_or_null()
+    subject: str | None = _text_or_null()
+    """Whom the body speaks of, once more, to be found by; erased with it."""
+
+
+class KeptAnswerRow(_Row, table=True):
+    """Answers to repeat, for a day or so; what was done stands on the record."""
+
+    __tablename__ = "kept_answers"
+    __table_args__ = (Index(None, "expires"), Index(None, "caller", "at"))
+    caller: str = _text_key()
+    request_key: str = _text_key()
+    fingerprint: bytes = _bytes()
+    at: int = _time()
+    expires: int = _time()
+    status: int
+    headers: str = _text()
+    body: str | None = _text_or_null()
 
 
 class RunRow(_Row, table=True):
@@ -427,6 +481,7 @@ def _table(row: type[_Row]) -> Table:
 
 LEDGER_NUMBERS: Final = _table(LedgerNumberRow)
 LEDGER_NAMES: Final = _table(LedgerNameRow)
+WITHHELD: Final = _table(WithheldRow)
 RANGES: Final = _table(RangeRow)
 GROUPS: Final = _table(GroupRow)
 FORMER_PATHS: Final = _table(FormerPathRow)
@@ -446,4 +501,5 @@ COUNTERS: Final = _table(CounterRow)
 REALM: Final = _table(RealmRow)
 CHANGES: Final = _table(ChangeRow)
 CHANGE_BODIES: Final = _table(ChangeBodyRow)
+KEPT_ANSWERS: Final = _table(KeptAnswerRow)
 RUNS: Final = _table(RunRow)

@@ -3,7 +3,8 @@
 Rows of new accounts, of the ledger and of the record are held back and written in bulk; whoever
 reads within the transaction reads through `_db`, which writes them first. The revision and the
 ban counter rise at most once per transaction, above both the database's value and the mark kept
-outside it.
+outside it. What the journal outside the database knows and the database does not is withheld
+before the first allocation.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ from sqlalchemy import (
 )
 
 from idmap.adapters.sql.allocation import Allocator
-from idmap.adapters.sql.changes import ChangeLog
+from idmap.adapters.sql.changes import ChangeLog, holds
 from idmap.adapters.sql.high_water import Issued, Marks
+from idmap.adapters.sql.journal import IssuedJournal, holder_of
 from idmap.adapters.sql.reader import SqlReader
-from idmap.adapters.sql.tables import COUNTERS, GROUPS, METADATA
+from idmap.adapters.sql.tables import COUNTERS, GROUPS, METADATA, RANGES
+from idmap.adapters.sql.withheld import note_read, read_until, take_in
 from idmap.application.ports import Author
 from idmap.domain.groups import PRIVATE_ISSUER, Group
+from idmap.domain.identity import Identity
 
 _HELD_BACK: Final = 5000
 """So many changes are held back at most: their rows take some 20 MB."""
@@ -43,13 +47,22 @@ _ORDER: Final = {table.name: place for place, table in enumerate(METADATA.sorted
 class Transaction(SqlReader):
     """The state of one write transaction."""
 
-    def __init__(self, connection: Connection, author: Author, at: int, marks: Marks) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        author: Author,
+        at: int,
+        marks: Marks,
+        journal: IssuedJournal,
+    ) -> None:
         super().__init__(connection)
         self._author = author
         self._at = at
         self._marks = marks
         self._log = ChangeLog(connection, author, at)
-        self._allocator = Allocator(connection, marks, author, at)
+        self._journal = journal
+        self._opened_allocator: Allocator | None = None
+        self._realm_salt: bytes | None = None
         self._held_back: dict[Insert | Update | Delete, list[dict[str, Any]]] = {}
         self._next_keys: dict[ColumnElement[int], int] = {}
         self._group_ids: dict[Group, int] = {}
@@ -60,13 +73,24 @@ class Transaction(SqlReader):
         self.flush()
         return self._connection
 
+    @property
+    def _allocator(self) -> Allocator:
+        """Made when first asked for: most transactions allocate nothing."""
+        if self._opened_allocator is None:
+            self.take_in_journal()
+            self._opened_allocator = Allocator(
+                self._connection, self._marks, self._author, self._at
+            )
+        return self._opened_allocator
+
     def last_change(self) -> int:
         """Of entries held back too."""
         return self._log.last
 
     def flush(self) -> None:
         """Writes everything held back: what is referred to before what refers to it."""
-        self._allocator.flush()
+        if self._opened_allocator is not None:
+            self._opened_allocator.flush()
         held_back, self._held_back = self._held_back, {}
         for statement in sorted(held_back, key=_place):
             if held_back[statement]:
@@ -74,20 +98,47 @@ class Transaction(SqlReader):
         self._log.flush()
 
     def finish(self) -> Marks:
-        """The last thing before the commit. Gives the marks that must be on the disk before it."""
+        """The last thing before the commit: what was issued goes into the journal. Gives the marks that must be on
+        the disk before the commit. Raises OSError.
+        """
+        issued = [] if self._opened_allocator is None else self._opened_allocator.issued
+        if issued:
+            written = self._journal.append(
+                issued, self._at, lambda identity: read_until(self._connection, identity)
+            )
+            note_read(self._connection, *written)
         ranges = {
             status.range.name: Issued(
                 status.range.purpose, status.range.first, status.next_number - 1
             )
-            for status in self.ranges()
+            for status in self._ranges()
             if status.next_number > status.range.first
         }
         return self._marks.raised(
-            Marks(self.revision(), self.ban_counter(), MappingProxyType(ranges))
+            Marks(
+                self.revision(),
+                self.ban_counter(),
+                MappingProxyType(ranges),
+                self._log.anchor,
+            )
         )
 
+    def note_lost_record(self) -> None:
+        """Puts on the record that it does not end where the anchor outside the database says: it was cut short, or
+        an older copy was put in its place.
+        """
+        anchor, head = self._marks.record, self._log.began
+        if anchor is not None and not holds(self._connection, anchor):
+            self._record(
+                "record_behind",
+                found={"sequence": head.sequence, "chain": head.chain},
+                anchored={"sequence": anchor.after.sequence, "chain": anchor.after.chain},
+            )
+
     def raise_above_marks(self) -> None:
-        """After a restore: brings revision and ban counter above what nodes may have seen."""
+        """After a restore: brings revision, ban counter and ranges above what was given out, and withholds what the
+        journal knows.
+        """
         for name, mark in (
             ("revision", self._marks.revision),
             ("ban_counter", self._marks.ban_counter),
@@ -96,6 +147,30 @@ class Transaction(SqlReader):
             if known < mark:
                 self._raise_counter(name)
                 self._record("raise_counter", counter=name, known=known, mark=mark)
+        for name, known, mark in self._marks.ranges_behind(self._ranges()):
+            self._connection.execute(
+                update(RANGES).where(RANGES.c.name == name).values(next_number=mark + 1)
+            )
+            self._record("raise_range", range=name, known=known, mark=mark)
+        self.take_in_journal()
+
+    def take_in_journal(self) -> None:
+        """Withholds what the journal says was issued and the database does not know."""
+        found = take_in(self._connection, self._journal, self._at)
+        if found is not None:
+            self._record(
+                "withhold",
+                journal=found.journal,
+                lines=[found.first_line, found.last_line],
+                accounts=found.users,
+                groups=found.groups,
+            )
+
+    def record_restore(self, body: Mapping[str, Any]) -> None:
+        """Puts a restore on the record; nodes take what follows for newer, whatever they have."""
+        self._nodes_must_know()
+        self._bans_changed()
+        self._record("restore", **body)
 
     # --- for the parts of the writer
 
@@ -104,6 +179,12 @@ class Transaction(SqlReader):
         self._log.append(action, body)
         if self._log.held_back >= _HELD_BACK:
             self.flush()
+
+    def _holder(self, owner: Identity | Group) -> str:
+        """Whom something is issued to, as the journal says it."""
+        if self._realm_salt is None:
+            self._realm_salt = self.salt()
+        return holder_of(self._realm_salt, owner)
 
     def _nodes_must_know(self) -> None:
         """The transaction changes what nodes are told."""

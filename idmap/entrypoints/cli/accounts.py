@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -9,7 +11,8 @@ import typer
 
 from idmap.domain.accounts import AccountState
 from idmap.entrypoints.cli.client import Site, Why, administers
-from idmap.entrypoints.cli.output import Answer, as_fields, as_table
+from idmap.entrypoints.cli.lists import After, Limit, Whole, pages_of
+from idmap.entrypoints.cli.output import Answer, Pages, as_fields
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: list, show, suspend, restore, close.")
 
@@ -21,31 +24,80 @@ def list_accounts(
     site: Site,
     *,
     state: Annotated[AccountState | None, typer.Option("--state", help="Only these.")] = None,
-    search: Annotated[str | None, typer.Option("--search", help="Part of the username.")] = None,
-    after: Annotated[int, typer.Option("--after", min=0, help="`next` of the page before.")] = 0,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 100,
-) -> Answer:
-    """List accounts, a page at a time."""
-    document = site.get("/v1/accounts", state=state, search=search, after=after, limit=limit)
-    answer = as_table(
-        document,
-        ("USERNAME", "UID", "GID", "GROUPS", "STATE", "GRACE UNTIL", "RULE"),
-        (
-            (a["username"], a["uid"], a["gid"], _groups(a), a["state"], a["grace_until"], a["rule"])
-            for a in document["accounts"]
+    rule: Annotated[str | None, typer.Option("--rule", help="Given by this rule.")] = None,
+    account_class: Annotated[
+        str | None, typer.Option("--class", help="Of this class of the newest rules.")
+    ] = None,
+    group: Annotated[str | None, typer.Option("--group", help="In this POSIX group.")] = None,
+    issuer: Annotated[
+        str | None, typer.Option("--issuer", help="With an identity of this exact issuer.")
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option("--prefix", help="The username begins so; quick at any size.")
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option("--search", help="Part of the username; reads all of them.")
+    ] = None,
+    uid_from: Annotated[int | None, typer.Option("--uid-from", min=0)] = None,
+    uid_to: Annotated[int | None, typer.Option("--uid-to", min=0)] = None,
+    grace_before: Annotated[
+        datetime | None,
+        typer.Option(
+            "--grace-before",
+            formats=["%Y-%m-%d"],
+            metavar="DAY",
+            help="In grace that ends before this day.",
         ),
-    )
-    if document["next"] is None:
-        return answer
-    return Answer(
-        document, columns=answer.columns, rows=answer.rows, text=f"more: --after {document['next']}"
+    ] = None,
+    held: Annotated[
+        bool | None, typer.Option("--held/--not-held", help="Suspended by a person, or not.")
+    ] = None,
+    after: After = None,
+    limit: Limit = 100,
+    whole: Whole = False,
+) -> Pages:
+    """List accounts, a page at a time.
+
+    Example: idmap accounts list --state grace --grace-before 2026-12-01 --all
+    """
+    return pages_of(
+        site,
+        "/v1/accounts",
+        "accounts",
+        ("USERNAME", "UID", "GID", "GROUPS", "STATE", "GRACE UNTIL", "RULE"),
+        lambda a, _: (
+            a["username"],
+            a["uid"],
+            a["gid"],
+            _groups(a),
+            a["state"],
+            a["grace_until"],
+            a["rule"],
+        ),
+        after=after,
+        limit=limit,
+        whole=whole,
+        state=state,
+        rule=rule,
+        group=group,
+        issuer=issuer,
+        prefix=prefix,
+        search=search,
+        uid_from=uid_from,
+        uid_to=uid_to,
+        grace_before=None if grace_before is None else grace_before.date().isoformat(),
+        held=held,
+        **{"class": account_class},
     )
 
 
 @administers(app, "show")
 def show_account(site: Site, name: Name) -> Answer:
-    """Show one account with its identities and bans."""
-    a = site.get(f"/v1/accounts/{quote(name, safe='')}")
+    """Show one account with its identities, its bans and its etag.
+
+    Example: idmap accounts show alice --json
+    """
+    a = site.tagged(f"/v1/accounts/{quote(name, safe='')}")
     plain = (
         "username",
         "uid",
@@ -56,6 +108,7 @@ def show_account(site: Site, name: Name) -> Answer:
         "grace_until",
         "expires_on",
         "rule",
+        "etag",
     )
     fields: list[tuple[str, object]] = [(field, a[field]) for field in plain]
     fields.append(("groups", [f"{g['name']} ({g['gid']})" for g in a["groups"]]))
@@ -64,22 +117,24 @@ def show_account(site: Site, name: Name) -> Answer:
     return as_fields(a, fields)
 
 
-@administers(app, "suspend")
+@administers(app, "suspend", edits=True)
 def suspend(site: Site, name: Name, *, reason: Why) -> Answer:
     """Suspend an account: it keeps everything and may not log in.
 
     Nodes learn of it with the next snapshot. On security grounds use 'idmap bans add': that is at once.
+
+    Example: idmap accounts suspend alice --reason "left the project"
     """
     return _move(site, name, "suspend", reason)
 
 
-@administers(app, "restore")
+@administers(app, "restore", edits=True)
 def restore(site: Site, name: Name, *, reason: Why) -> Answer:
     """Make a suspended account active again."""
     return _move(site, name, "restore", reason)
 
 
-@administers(app, "close")
+@administers(app, "close", edits=True)
 def close(
     site: Site,
     name: Name,
@@ -98,5 +153,5 @@ def _move(site: Site, name: str, verb: str, reason: str) -> Answer:
     return Answer(account, text=f"{account['username']} is {account['state']}.")
 
 
-def _groups(account: dict[str, Any]) -> list[str]:
+def _groups(account: Mapping[str, Any]) -> list[str]:
     return [group["name"] for group in account["groups"]]

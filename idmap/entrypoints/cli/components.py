@@ -8,9 +8,10 @@ from urllib.parse import quote
 import typer
 
 from idmap.entrypoints.cli.client import Out, Site, Why, administers
+from idmap.entrypoints.cli.lists import After, Limit, Whole, pages_of
 from idmap.entrypoints.cli.output import (
     Answer,
-    as_table,
+    Pages,
     check_secret_place,
     moment,
     write_secret,
@@ -41,20 +42,26 @@ def add(
 
 
 @administers(app, "list")
-def list_components(site: Site) -> Answer:
-    """List the components and the doors they may ask for."""
-    document = site.get("/v1/components")
-    return as_table(
-        document,
+def list_components(
+    site: Site, *, after: After = None, limit: Limit = 1000, whole: Whole = False
+) -> Pages:
+    """List the components and the doors they may ask for.
+
+    Example: idmap components list --json
+    """
+    return pages_of(
+        site,
+        "/v1/components",
+        "components",
         ("NAME", "DOORS", "CREATED", "REVOKED"),
-        (
-            (c["name"], c["doors"], moment(c["created"]), c["revoked"])
-            for c in document["components"]
-        ),
+        lambda c, _: (c["name"], c["doors"], moment(c["created"]), c["revoked"]),
+        after=after,
+        limit=limit,
+        whole=whole,
     )
 
 
-@administers(app, "revoke")
+@administers(app, "revoke", edits=True)
 def revoke(site: Site, name: Name, *, reason: Why) -> Answer:
     """Revoke a component's credential."""
     document = site.ask("DELETE", f"/v1/components/{quote(name, safe='')}", reason=reason)

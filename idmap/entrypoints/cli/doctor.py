@@ -131,9 +131,9 @@ def _registry(settings: ServiceSettings) -> str:
         with registry.read() as reader:
             leaves = reader.verify_changes()
             short = [
-                f"{s.range.name} has {s.range.last - s.next_number + 1} left"
+                f"range {s.range.name} has {s.free} of {s.size} numbers left"
                 for s in reader.ranges()
-                if s.next_number + 100 > s.range.last
+                if s.is_low
             ]
     finally:
         registry.close()

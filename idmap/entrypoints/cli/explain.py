@@ -31,7 +31,8 @@ def _explain(
         ),
     ] = None,
     issuer: Annotated[
-        str | None, typer.Option("--issuer", help="With --subject: an identity.")
+        str | None,
+        typer.Option("--issuer", help="With --subject: an identity. Alone: an opaque token's."),
     ] = None,
     subject: Annotated[str | None, typer.Option("--subject")] = None,
     account: Annotated[
@@ -45,15 +46,19 @@ def _explain(
 
     Give a token, an identity, or an account. Changes nothing.
     """
-    if (issuer is None) != (subject is None):
-        raise InvalidInput(Reason.REQUEST_INVALID, "--issuer and --subject come together")
-    if sum(given is not None for given in (token_file, issuer, account)) != 1:
+    if subject is not None and issuer is None:
+        raise InvalidInput(Reason.REQUEST_INVALID, "--subject needs --issuer")
+    if issuer is not None and subject is None and token_file is None:
+        raise InvalidInput(Reason.REQUEST_INVALID, "--issuer needs --subject or --token-file")
+    if sum(given is not None for given in (token_file, subject, account)) != 1:
         raise InvalidInput(
             Reason.REQUEST_INVALID, "one of --token-file, --issuer with --subject, --account"
         )
     body: dict[str, Any] = {} if door is None else {"door": door}
     if token_file is not None:
         body["token"] = _read_token(token_file)
+        if issuer is not None:
+            body["issuer"] = issuer
     elif account is not None:
         body["account"] = account
     else:

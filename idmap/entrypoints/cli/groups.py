@@ -8,7 +8,8 @@ from urllib.parse import quote
 import typer
 
 from idmap.entrypoints.cli.client import Site, Why, administers
-from idmap.entrypoints.cli.output import Answer, as_fields, as_table
+from idmap.entrypoints.cli.lists import After, IssuerOption, Limit, Whole, pages_of
+from idmap.entrypoints.cli.output import Answer, Pages, as_fields
 
 app = typer.Typer(
     no_args_is_help=True, help="Groups that have a gid: list, show, add, members, rebind."
@@ -21,13 +22,30 @@ Username = Annotated[str, typer.Argument(metavar="USERNAME")]
 
 
 @administers(app, "list")
-def list_groups(site: Site) -> Answer:
-    """List the groups and the federated groups they stand for."""
-    document = site.get("/v1/groups")
-    return as_table(
-        document,
+def list_groups(
+    site: Site,
+    *,
+    issuer: IssuerOption = None,
+    prefix: Annotated[str | None, typer.Option("--prefix", help="The name begins so.")] = None,
+    after: After = None,
+    limit: Limit = 1000,
+    whole: Whole = False,
+) -> Pages:
+    """List the groups and the federated groups they stand for.
+
+    Example: idmap groups list --prefix atlas_ --all
+    """
+    return pages_of(
+        site,
+        "/v1/groups",
+        "groups",
         ("NAME", "GID", "PATH", "ISSUER"),
-        ((g["name"], g["gid"], g["path"], g["issuer"]) for g in document["groups"]),
+        lambda g, _: (g["name"], g["gid"], g["path"], g["issuer"]),
+        after=after,
+        limit=limit,
+        whole=whole,
+        issuer=issuer,
+        prefix=prefix,
     )
 
 
@@ -58,16 +76,16 @@ def add(
 def add_member(site: Site, name: Name, username: Username, *, reason: Why) -> Answer:
     """Put an account into a site-local group. No nightly run takes it out again."""
     body = {"account": username, "reason": reason}
-    account = site.post(f"/v1/groups/{quote(name, safe='')}/members", body)
-    return Answer(account, text=f"{username} is in {name}.")
+    changed = site.post(f"/v1/groups/{quote(name, safe='')}/members", body)
+    return Answer(changed, text=f"{username} is in {name}.")
 
 
 @administers(members, "remove")
 def remove_member(site: Site, name: Name, username: Username, *, reason: Why) -> Answer:
     """Take an account out of a site-local group. Sessions that run already keep it."""
     path = f"/v1/groups/{quote(name, safe='')}/members/{quote(username, safe='')}"
-    account = site.ask("DELETE", path, reason=reason)
-    return Answer(account, text=f"{username} is not in {name}.")
+    changed = site.ask("DELETE", path, reason=reason)
+    return Answer(changed, text=f"{username} is not in {name}.")
 
 
 @administers(app, "rebind")

@@ -12,6 +12,7 @@ from idmap.entrypoints.cli import (
     audit,
     bans,
     components,
+    db,
     groups,
     identities,
     issuers,
@@ -59,7 +60,7 @@ app.command("explain", rich_help_panel=_POLICY)(explain)
 app.add_typer(provision.app, name="provision", rich_help_panel=_OPERATION)
 app.add_typer(keys.app, name="keys", rich_help_panel=_OPERATION)
 app.add_typer(snapshot.app, name="snapshot", rich_help_panel=_OPERATION)
-app.add_typer(site.db, name="db", rich_help_panel=_OPERATION)
+app.add_typer(db.app, name="db", rich_help_panel=_OPERATION)
 app.command("doctor", rich_help_panel=_OPERATION)(doctor_command)
 
 

@@ -8,9 +8,10 @@ from urllib.parse import quote
 import typer
 
 from idmap.entrypoints.cli.client import Out, Site, Why, administers
+from idmap.entrypoints.cli.lists import After, Limit, Whole, pages_of
 from idmap.entrypoints.cli.output import (
     Answer,
-    as_table,
+    Pages,
     check_secret_place,
     moment,
     write_secret,
@@ -40,28 +41,42 @@ def enrol(
 
 
 @administers(app, "list")
-def list_nodes(site: Site) -> Answer:
-    """List the nodes and how current each is."""
-    document = site.get("/v1/nodes")
-    return as_table(
-        document,
+def list_nodes(
+    site: Site,
+    *,
+    node_class: Annotated[
+        str | None, typer.Option("--class", metavar="CLASS", help="Of this class.")
+    ] = None,
+    after: After = None,
+    limit: Limit = 1000,
+    whole: Whole = False,
+) -> Pages:
+    """List the nodes and how current each is.
+
+    Example: idmap nodes list --class login
+    """
+    return pages_of(
+        site,
+        "/v1/nodes",
+        "nodes",
         ("NAME", "CLASS", "CURRENT", "REVISION", "BANS", "REPORTED", "MASKED"),
-        (
-            (
-                n["name"],
-                n["node_class"],
-                n["current"],
-                f"{n['revision']}/{document['revision']}",
-                f"{n['ban_counter']}/{document['ban_counter']}",
-                moment(n["reported"]) or "never",
-                n["masked"],
-            )
-            for n in document["nodes"]
+        lambda n, document: (
+            n["name"],
+            n["node_class"],
+            n["current"],
+            f"{n['revision']}/{document['revision']}",
+            f"{n['ban_counter']}/{document['ban_counter']}",
+            moment(n["reported"]) or "never",
+            n["masked"],
         ),
+        after=after,
+        limit=limit,
+        whole=whole,
+        **{"class": node_class},
     )
 
 
-@administers(app, "revoke")
+@administers(app, "revoke", edits=True)
 def revoke(site: Site, name: Name, *, reason: Why) -> Answer:
     """Revoke a node's credential; its stream ends."""
     document = site.ask("DELETE", f"/v1/nodes/{quote(name, safe='')}", reason=reason)

@@ -6,10 +6,11 @@ step. What came over the network is never read as markup.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import sys
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from idmap.domain.errors import InvalidInput
 from idmap.domain.reasons import Reason
@@ -33,6 +33,21 @@ class Answer:
     rows: tuple[tuple[str, ...], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """A list that is printed as it comes, page by page: what is held is one page, whatever the list's length."""
+
+    documents: Iterator[Mapping[str, Any]]
+    """At least one; each as the service answered it."""
+    member: str
+    """Of the documents: the list itself."""
+    columns: tuple[str, ...]
+    row: Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[object]]
+    """The cells of one item, of its document."""
+    whole: bool
+    """All pages were asked for: `--json` prints one document with every item."""
+
+
 def as_table(document: Any, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Answer:
     """An answer of many of a kind."""
     cells = tuple(tuple(_cell(value) for value in row) for row in rows)
@@ -46,23 +61,64 @@ def as_fields(document: Any, fields: Iterable[tuple[str, object]]) -> Answer:
     return Answer(document, text="\n".join(f"{name:<{width}}  {value}" for name, value in pairs))
 
 
-def show(answer: Answer, *, as_json: bool) -> None:
+def show(answer: Answer | Pages, *, as_json: bool) -> None:
     """Prints an answer."""
+    if isinstance(answer, Pages):
+        (_show_json if as_json else _show_pages)(answer)
+        return
     if as_json:
         typer.echo(json.dumps(answer.document, indent=2, ensure_ascii=True))
         return
-    console = Console(
-        width=None if sys.stdout.isatty() else 160, markup=False, highlight=False, emoji=False
-    )
     if answer.rows:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in answer.columns:
-            table.add_column(column, overflow="fold")
-        for row in answer.rows:
-            table.add_row(*row)
-        console.print(table)
+        _print_rows(answer.columns, answer.rows, _widths(answer.columns, answer.rows))
     if answer.text:
-        console.print(answer.text, soft_wrap=True)
+        typer.echo(answer.text)
+
+
+def _show_pages(pages: Pages) -> None:
+    """One line per item. The first page sets the columns' widths; what is wider later stands out, and is not cut."""
+    header: tuple[str, ...] = pages.columns
+    widths: tuple[int, ...] = ()
+    for document in pages.documents:
+        rows = [tuple(map(_cell, pages.row(item, document))) for item in document[pages.member]]
+        widths = widths or _widths(pages.columns, rows)
+        if not rows and header:
+            typer.echo("none")
+        else:
+            _print_rows(header, rows, widths)
+        header = ()
+        if document["next"] is not None and not pages.whole:
+            typer.echo(f"more: --after {shlex.quote(_cell(document['next']))}")
+
+
+def _show_json(pages: Pages) -> None:
+    """The service's document; with all pages, one such document that is written as it comes."""
+    first = next(pages.documents)
+    if not pages.whole:
+        typer.echo(json.dumps(first, indent=2, ensure_ascii=True))
+        return
+    beside = {name: v for name, v in first.items() if name not in (pages.member, "next")}
+    members = {**beside, "next": None}
+    typer.echo(f"{{{json.dumps(pages.member)}: [", nl=False)
+    separator = "\n"
+    for document in itertools.chain([first], pages.documents):
+        for item in document[pages.member]:
+            typer.echo(separator + json.dumps(item, ensure_ascii=True), nl=False)
+            separator = ",\n"
+    typer.echo("\n], " + json.dumps(members, ensure_ascii=True)[1:])
+
+
+def _widths(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> tuple[int, ...]:
+    return tuple(max(map(len, column)) for column in zip(columns, *rows, strict=True))
+
+
+def _print_rows(
+    header: Sequence[str], rows: Iterable[Sequence[str]], widths: Sequence[int]
+) -> None:
+    """Columns two blanks apart, none behind the last; the same to a terminal, a file and a pipe."""
+    for row in ([header] if header else []) + list(rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
 def show_problem(

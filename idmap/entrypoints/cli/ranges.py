@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import quote
 
@@ -91,11 +92,17 @@ def acknowledge_foreign_numbers(
 def list_ranges(site: Site) -> Answer:
     """List the ranges and how far they are used."""
     document = site.get("/v1/ranges")
-    return as_table(
+    low = [r["name"] for r in document["ranges"] if r["low"]]
+    answer = as_table(
         document,
         ("NAME", "PURPOSE", "FIRST", "LAST", "NEXT", "FREE"),
         (
             (r["name"], r["purpose"], r["first"], r["last"], r["next"], r["free"])
             for r in document["ranges"]
         ),
+    )
+    if not low:
+        return answer
+    return replace(
+        answer, text=f"Less than a tenth is left: {', '.join(low)}. Add a range with 'ranges add'."
     )

@@ -11,8 +11,9 @@ import typer
 
 from idmap.domain.errors import IdmapError, InvalidInput
 from idmap.domain.reasons import Reason
-from idmap.entrypoints.cli.client import ProblemAnswered, Site, administers
-from idmap.entrypoints.cli.output import Answer, as_fields, as_table
+from idmap.entrypoints.cli.client import Site, administers
+from idmap.entrypoints.cli.lists import After, Whole, pages_of
+from idmap.entrypoints.cli.output import Answer, Pages, as_fields, moment
 
 app = typer.Typer(no_args_is_help=True, help="Which groups give which accounts.")
 
@@ -35,7 +36,13 @@ def apply(
         bool, typer.Option("--dry-run", help="Say who would gain and lose; save nothing.")
     ] = False,
 ) -> Answer:
-    """Save a file as the new version of the rules."""
+    """Save a file as the new version of the rules.
+
+    With --expect-version it is saved only while that version is the newest: read, edit, apply, and nobody's work is
+    lost.
+
+    Example: idmap rules apply rules.toml --expect-version 3 --reason "new project"
+    """
     document = read_rules(file)
     if dry_run:
         return _comparison(site.post("/v1/rules/test", {"document": document}))
@@ -60,20 +67,27 @@ def show_rules(
 
 
 @administers(app, "versions")
-def list_versions(site: Site) -> Answer:
-    """List the versions with their size, newest first."""
-    rows = []
-    newest = site.get("/v1/rules")["version"]
-    for version in range(newest, max(0, newest - 50), -1):
-        try:
-            document = site.get(f"/v1/rules/versions/{version}")["document"]
-        except ProblemAnswered as error:
-            if error.status != 404:
-                raise
-            continue
-        rows.append((version, len(document.get("rules", ())), len(document.get("classes", ()))))
-    versions = [{"version": v, "rules": r, "classes": c} for v, r, c in rows]
-    return as_table({"versions": versions}, ("VERSION", "RULES", "CLASSES"), rows)
+def list_versions(
+    site: Site,
+    *,
+    after: After = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100)] = 50,
+    whole: Whole = False,
+) -> Pages:
+    """List the versions with their size, newest first.
+
+    Example: idmap rules versions --all
+    """
+    return pages_of(
+        site,
+        "/v1/rules/versions",
+        "versions",
+        ("VERSION", "SAVED", "BY", "RULES", "CLASSES"),
+        lambda v, _: (v["version"], moment(v["saved_at"]), v["author"], v["rules"], v["classes"]),
+        after=after,
+        limit=limit,
+        whole=whole,
+    )
 
 
 @administers(app, "test")

@@ -12,6 +12,7 @@ import structlog
 import typer
 
 from idmap.adapters.snapshot.store import DirectorySnapshotStore
+from idmap.application.administer import forget_answers
 from idmap.entrypoints import bootstrap
 from idmap.entrypoints.children import Children
 from idmap.entrypoints.cli.failures import explained
@@ -92,12 +93,16 @@ def work_command(config: Config = SERVICE_FILE) -> None:
         if settings.schedule.enabled:
             nightly.start()
         store = DirectorySnapshotStore(settings.snapshot.directory)
+
+        def sweep() -> int:
+            return forget_answers(registry, system_clock()) + store.collect_garbage()
+
         try:
             run_publisher(
                 bootstrap.publisher(settings, registry, store),
                 registry,
                 stop,
-                collect_garbage=store.collect_garbage,
+                collect_garbage=sweep,
             )
         finally:
             stop.set()

@@ -1,8 +1,7 @@
-"""`idmap init` and `idmap db`: making a site's registry and keys, and looking after the schema."""
+"""`idmap init`: making a site's registry and keys."""
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Annotated
 import typer
 
 from idmap.adapters.snapshot.keys import generate_keys
-from idmap.adapters.sql import SCHEMA, upgrade
 from idmap.application.administer import add_admin_key
 from idmap.application.ports import Author
 from idmap.domain.errors import InvalidInput
@@ -21,8 +19,6 @@ from idmap.entrypoints import bootstrap
 from idmap.entrypoints.cli.failures import explained
 from idmap.entrypoints.clock import system_clock
 from idmap.entrypoints.settings import SERVICE_FILE, load_service_settings
-
-db = typer.Typer(no_args_is_help=True, help="The registry's database: schema and record.")
 
 Config = Annotated[Path, typer.Option("--config", help="The service's settings.", dir_okay=False)]
 KeyFile = Annotated[
@@ -65,34 +61,3 @@ def write_secret(path: Path, secret: Secret) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
     with os.fdopen(descriptor, "w") as file:
         file.write(f"{secret.reveal()}\n")
-
-
-@db.command("upgrade")
-def upgrade_command(config: Config = SERVICE_FILE) -> None:
-    """Bring the schema to the one this version of idmap works with. Stop the service first."""
-    with explained("idmap db upgrade"):
-        settings = load_service_settings(config)
-        upgrade(settings.registry.url)
-    typer.echo(f"schema {SCHEMA}")
-
-
-@db.command("check")
-def check_command(
-    config: Config = SERVICE_FILE,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Open the registry, check its schema, and verify every leaf of the record of changes."""
-    with explained("idmap db check"):
-        registry = bootstrap.open_registry(load_service_settings(config))
-        try:
-            with registry.read() as reader:
-                leaves = reader.verify_changes()
-                accounts = {str(state): n for state, n in reader.count_accounts().items()}
-                found = {"schema": SCHEMA, "changes": leaves, "accounts": accounts}
-        finally:
-            registry.close()
-    if as_json:
-        typer.echo(json.dumps(found, indent=2))
-        return
-    typer.echo(f"schema    {SCHEMA}\nchanges   {leaves}, chain and commitments hold")
-    typer.echo("accounts  " + (", ".join(f"{n} {s}" for s, n in accounts.items()) or "none"))

@@ -13,7 +13,6 @@ from typing import Final
 from fastapi import FastAPI
 
 from idmap import __version__
-from idmap.application.remembered import Remembered
 from idmap.entrypoints.http import (
     doors_routes,
     group_routes,
@@ -76,7 +75,7 @@ def create_app(parts: ServeParts) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.running = Running(parts, metrics, hub, Remembered(parts.registry))
+    app.state.running = Running(parts, metrics, hub)
     for router in ROUTERS:
         # Taken over as they are: an include would wrap each route once more on every request.
         app.router.routes.extend(router.routes)

@@ -12,7 +12,13 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from idmap.application.explain import Explanation
-from idmap.application.ports import ChangeEntry, NodeStatus, RangeStatus, RunRecord
+from idmap.application.ports import (
+    ChangeEntry,
+    MachineCredential,
+    NodeStatus,
+    RangeStatus,
+    RunRecord,
+)
 from idmap.application.resolve import Resolved
 from idmap.domain.accounts import Account, PosixGroup
 from idmap.domain.bans import Ban
@@ -73,6 +79,9 @@ class ExplainRequest(_Request):
     """Exactly one of token (with its door), identity, account."""
 
     token: SecretStr | None = None
+    issuer: str | None = Field(
+        default=None, max_length=2048, description="Whose an opaque token is, exactly as trusted."
+    )
     identity: IdentityDocument | None = None
     account: str | None = Field(default=None, max_length=64)
     door: str | None = Field(default=None, max_length=64)
@@ -196,6 +205,7 @@ def resolved_document(resolved: Resolved) -> dict[str, Any]:
         "state": str(account.state),
         "expiry": resolved.expires_at,
         "valid_until": resolved.valid_until,
+        "capabilities": sorted(str(one) for one in resolved.claims.capabilities),
         "reason": str(resolved.reason),
         "decision_id": resolved.decision_id,
         "revision": resolved.revision,
@@ -234,7 +244,8 @@ def range_document(status: RangeStatus) -> dict[str, Any]:
         "first": status.range.first,
         "last": status.range.last,
         "next": status.next_number,
-        "free": max(0, status.range.last - status.next_number + 1),
+        "free": status.free,
+        "low": status.is_low,
     }
 
 
@@ -250,6 +261,16 @@ def node_document(node: NodeStatus, revision: int, ban_counter: int) -> dict[str
         "current": node.reported is not None
         and node.revision >= revision
         and node.ban_counter >= ban_counter,
+    }
+
+
+def component_document(component: MachineCredential) -> dict[str, Any]:
+    """A component with the doors whose tokens it may present."""
+    return {
+        "name": component.name,
+        "doors": list(component.doors),
+        "created": component.created,
+        "revoked": component.revoked,
     }
 
 

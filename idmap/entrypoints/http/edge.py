@@ -12,7 +12,6 @@ from typing import Final
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from idmap.domain.reasons import Reason
@@ -75,7 +74,7 @@ class Edge:
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
     """`receive` that stops reading at MAX_BODY; a declared length above it is refused before any byte is read."""
-    declared = Request(scope).headers.get("content-length", "0")
+    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     seen = MAX_BODY + 1 if not declared.isdigit() or int(declared) > MAX_BODY else 0
 
     async def bounded_receive() -> Message:

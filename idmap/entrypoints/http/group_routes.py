@@ -10,24 +10,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from idmap.application.local_groups import (
     add_local_group,
     add_member,
-    find_posix_group,
     rebind_group,
     remove_member,
 )
+from idmap.application.ports import RegistryReader
 from idmap.application.site_numbers import (
     SHOWN,
     CheckedRange,
     acknowledge_foreign,
     check_ranges,
 )
-from idmap.domain.groups import is_federated
 from idmap.domain.numbers import ForeignNumber
+from idmap.entrypoints.http import resources
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
+from idmap.entrypoints.http.changing import Given, changes
 from idmap.entrypoints.http.documents import (
     Label,
     ReasonRequest,
     ReasonText,
-    account_document,
     group_document,
 )
 from idmap.entrypoints.http.parts import Parts
@@ -75,40 +75,33 @@ def post_group(
     return {**group_document(made), "local": True}
 
 
-@router.get("/v1/groups/{name}", summary="One group and its members")
-def show_group(name: str, parts: Parts) -> dict[str, Any]:
-    """Members are the accounts that hold it as a secondary group."""
-    with parts.registry.read() as reader:
-        group, posix = find_posix_group(reader, name)
-        members = reader.members_of(group)
-        external_id = reader.group_ids().get(group)
-    return {
-        **group_document(posix),
-        "issuer": group.issuer,
-        "path": group.path,
-        "id": external_id,
-        "local": not is_federated(group),
-        "members": list(members),
-    }
-
-
-@router.post("/v1/groups/{name}/members", summary="Put an account into a site-local group")
+@router.post(
+    "/v1/groups/{name}/members",
+    summary="Put an account into a site-local group",
+    dependencies=[changes(resources.group)],
+)
 def post_member(
     name: str, body: MemberRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> dict[str, Any]:
+) -> Any:
     """Until it is taken out again: no nightly run changes it."""
     author = author_of(caller, reason, body.reason)
-    return account_document(add_member(parts.registry, author, name, body.account))
+    with parts.registry.write(author) as writer:
+        add_member(writer, name, body.account)
+        return _shown(writer, name)
 
 
 @router.delete(
-    "/v1/groups/{name}/members/{account}", summary="Take an account out of a site-local group"
+    "/v1/groups/{name}/members/{account}",
+    summary="Take an account out of a site-local group",
+    dependencies=[changes(resources.group)],
 )
 def delete_member(
     name: str, account: str, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> dict[str, Any]:
+) -> Any:
     """Sessions that run already keep the group."""
-    return account_document(remove_member(parts.registry, author_of(caller, reason), name, account))
+    with parts.registry.write(author_of(caller, reason)) as writer:
+        remove_member(writer, name, account)
+        return _shown(writer, name)
 
 
 @router.post("/v1/groups/rebind", summary="Accept a group that was made anew at its issuer")
@@ -141,6 +134,11 @@ def post_foreign(
         "name": name,
         "holes": acknowledge_foreign(parts.registry, author, parts.site_numbers, name),
     }
+
+
+def _shown(reader: RegistryReader, name: str) -> Any:
+    found = resources.group(reader, Given({"name": name}, {}))
+    return None if found is None else found.document
 
 
 def _checked_document(checked: CheckedRange) -> dict[str, Any]:

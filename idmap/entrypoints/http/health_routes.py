@@ -20,15 +20,23 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", summary="Ready for requests")
 def readyz(parts: Parts) -> Response:
-    """200 once the registry answers, else 503; `snapshot` says whether one was published."""
+    """200 once the registry answers, else 503; `snapshot` says whether one was published, `low_ranges` which ranges
+    have less than a tenth of their numbers left.
+    """
     try:
         with parts.registry.read() as reader:
             revision = reader.revision()
+            low = [status.range.name for status in reader.ranges() if status.is_low]
     except Exception:  # whatever a registry raises, it is not ready
         return JSONResponse({"status": "registry unavailable"}, status_code=503)
     published = parts.store.read_document("manifest") is not None
     return JSONResponse(
-        {"status": "ready", "revision": revision, "snapshot": "published" if published else "none"}
+        {
+            "status": "ready",
+            "revision": revision,
+            "snapshot": "published" if published else "none",
+            "low_ranges": low,
+        }
     )
 
 

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from starlette.responses import Response
 
 from idmap.application.administer import add_component, enrol_node, revoke
 from idmap.application.explain import Explanation, explain_account, explain_identity, explain_token
 from idmap.application.ports import CredentialKind
+from idmap.application.questions import ChangeQuestion
 from idmap.domain.doors import API, parse_door
-from idmap.domain.errors import InvalidInput
+from idmap.domain.errors import InvalidInput, NotFound
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
+from idmap.entrypoints.http import paging, resources
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
+from idmap.entrypoints.http.changing import Given, changes
 from idmap.entrypoints.http.documents import (
     ComponentRequest,
     ExplainRequest,
     NodeRequest,
     change_document,
+    component_document,
     explanation_document,
     node_document,
     run_document,
+)
+from idmap.entrypoints.http.paging import (
+    After,
+    Limit,
+    Text,
+    Time,
+    asked_identity,
+    paged,
+    words,
 )
 from idmap.entrypoints.http.parts import Parts
 
@@ -29,12 +44,30 @@ router = APIRouter(route_class=AdminRoute, tags=["machines and the record"])
 
 
 @router.get("/v1/nodes", summary="Enrolled nodes")
-def list_nodes(parts: Parts) -> dict[str, Any]:
-    """What each last reported, beside the revision and ban counter of now."""
+def list_nodes(
+    parts: Parts,
+    after: After = None,
+    limit: Limit = 1000,
+    node_class: Annotated[Text, Query(alias="class", max_length=31)] = None,
+) -> dict[str, Any]:
+    """By name: what each last reported, beside the revision and ban counter of now."""
     with parts.registry.read() as reader:
         revision, counter = reader.revision(), reader.ban_counter()
-        nodes = [node_document(node, revision, counter) for node in reader.nodes()]
-    return {"nodes": nodes, "revision": revision, "ban_counter": counter}
+        page = reader.page_of_nodes(node_class=node_class, after=after, limit=limit)
+    return paged(
+        "nodes",
+        page,
+        lambda node: node_document(node, revision, counter),
+        revision=revision,
+        ban_counter=counter,
+    )
+
+
+@router.get("/v1/nodes/{name}", summary="One enrolled node")
+def show_node(name: str, parts: Parts) -> Response:
+    """What it last reported; its `ETag` changes with each report."""
+    with parts.registry.read() as reader:
+        return resources.show(resources.node, reader, Given({"name": name}, {}))
 
 
 @router.post("/v1/nodes", summary="Enrol a node", status_code=201)
@@ -54,7 +87,11 @@ def post_node(
     }
 
 
-@router.delete("/v1/nodes/{name}", summary="Revoke a node's credential")
+@router.delete(
+    "/v1/nodes/{name}",
+    summary="Revoke a node's credential",
+    dependencies=[changes(resources.node)],
+)
 def delete_node(
     name: str, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -64,16 +101,18 @@ def delete_node(
 
 
 @router.get("/v1/components", summary="Components")
-def list_components(parts: Parts) -> dict[str, Any]:
-    """Each with the doors whose tokens it may present."""
+def list_components(parts: Parts, after: After = None, limit: Limit = 1000) -> dict[str, Any]:
+    """Each with the doors whose tokens it may present; revoked ones too, in the order they were made."""
     with parts.registry.read() as reader:
-        found = [c for c in reader.credentials() if c.kind is CredentialKind.COMPONENT]
-    return {
-        "components": [
-            {"name": c.name, "doors": list(c.doors), "created": c.created, "revoked": c.revoked}
-            for c in found
-        ]
-    }
+        page = reader.page_of_machines(CredentialKind.COMPONENT, after=after, limit=limit)
+    return paged("components", page, component_document)
+
+
+@router.get("/v1/components/{name}", summary="One component")
+def show_component(name: str, parts: Parts) -> Response:
+    """While its credential is in force."""
+    with parts.registry.read() as reader:
+        return resources.show(resources.component, reader, Given({"name": name}, {}))
 
 
 @router.post("/v1/components", summary="Add a component", status_code=201)
@@ -93,7 +132,11 @@ def post_component(
     }
 
 
-@router.delete("/v1/components/{name}", summary="Revoke a component's credential")
+@router.delete(
+    "/v1/components/{name}",
+    summary="Revoke a component's credential",
+    dependencies=[changes(resources.component)],
+)
 def delete_component(
     name: str, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -105,17 +148,38 @@ def delete_component(
 @router.get("/v1/changes", summary="The record of changes")
 def list_changes(
     parts: Parts,
-    after: Annotated[int, Query(ge=0)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: After = None,
+    limit: Limit = 100,
+    author: paging.Author = None,
+    action: Annotated[Text, words("As in `add_ban`.")] = None,
+    since: Annotated[Time, Query(description="From then on.")] = None,
+    until: Annotated[Time, Query(description="Before then.")] = None,
+    account: Annotated[
+        Text, words("A username: entries that name the account or one of its identities.")
+    ] = None,
+    issuer: paging.Issuer = None,
+    subject: paging.Subject = None,
 ) -> dict[str, Any]:
-    """Who, when, why, under which plan; `body` is null once erased, the commitment stays."""
+    """Oldest first: who, when, why, under which plan; `body` is null once erased, the commitment stays. An erased
+    entry is no longer found by whom it concerned.
+    """
+    identity = asked_identity(issuer, subject)
+    if account is not None and identity is not None:
+        raise InvalidInput(Reason.REQUEST_INVALID, "either an account or an identity")
     with parts.registry.read() as reader:
-        found = reader.changes(after=after, limit=limit + 1)
-    page = found[:limit]
-    return {
-        "changes": [change_document(change) for change in page],
-        "next": page[-1].sequence if len(found) > limit else None,
-    }
+        concerned = None if account is None else resources.find_account(reader, account)
+        if account is not None and concerned is None:
+            raise NotFound(f"account {account!r}")
+        asked = ChangeQuestion(
+            author=author,
+            action=action,
+            since=None if since is None else ceil(since.timestamp()),
+            until=None if until is None else ceil(until.timestamp()),
+            account_id=None if concerned is None else concerned.account_id,
+            identity=identity,
+        )
+        page = reader.page_of_changes(asked, after=after, limit=limit)
+    return paged("changes", page, change_document)
 
 
 @router.get("/v1/changes/verify", summary="Check the record of changes")
@@ -126,10 +190,13 @@ def verify_changes(parts: Parts) -> dict[str, Any]:
 
 
 @router.get("/v1/runs", summary="Provisioning runs")
-def list_runs(parts: Parts, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> dict[str, Any]:
+def list_runs(
+    parts: Parts, after: After = None, limit: Annotated[int, Query(ge=1, le=200)] = 20
+) -> dict[str, Any]:
     """Newest first, with their plans."""
     with parts.registry.read() as reader:
-        return {"runs": [run_document(run) for run in reader.runs(limit=limit)]}
+        page = reader.page_of_runs(after=after, limit=limit)
+    return paged("runs", page, run_document)
 
 
 @router.post("/v1/explain", summary="Why has a person, or has not, an account?")
@@ -138,12 +205,14 @@ def explain(body: ExplainRequest, parts: Parts) -> dict[str, Any]:
     given = [body.token, body.identity, body.account]
     if sum(part is not None for part in given) != 1:
         raise InvalidInput(Reason.REQUEST_INVALID, "exactly one of token, identity, account")
+    if body.issuer is not None and body.token is None:
+        raise InvalidInput(Reason.REQUEST_INVALID, "issuer: says whose an opaque token is")
     at = parts.clock()
     door = None if body.door is None else parse_door(body.door)
     if body.token is not None:
         token = Secret(body.token.get_secret_value())
         found: tuple[Explanation, ...] = (
-            explain_token(parts.registry, parts.verifier, token, door or API, at),
+            explain_token(parts.registry, parts.verifier, token, door or API, at, body.issuer),
         )
     elif body.identity is not None:
         found = (explain_identity(parts.registry, body.identity.identity(), door, at),)

@@ -75,12 +75,16 @@ class _RegistryNumbers(Collector):
                 accounts.add_metric([str(state)], count)
             yield accounts
             free = GaugeMetricFamily(
-                "idmap_range_free_numbers", "Numbers never issued, by range.", labels=["range"]
+                "idmap_range_free_numbers", "Numbers it can still give, by range.", labels=["range"]
+            )
+            size = GaugeMetricFamily(
+                "idmap_range_numbers", "Numbers it has, by range.", labels=["range"]
             )
             for status in reader.ranges():
-                left = max(0, status.range.last - status.next_number + 1)
-                free.add_metric([status.range.name], left)
+                free.add_metric([status.range.name], status.free)
+                size.add_metric([status.range.name], status.size)
             yield free
+            yield size
             for run in reader.runs(limit=1):
                 outcome = GaugeMetricFamily(
                     "idmap_last_run_outcome",

@@ -26,6 +26,8 @@ class ServeParts:
     """Everything a route may use."""
 
     registry: Registry
+    remembered: Remembered
+    """What the registry said; the verifier's memory stands on the same one."""
     verifier: TokenVerifier
     store: SnapshotStore
     clock: Clock
@@ -39,6 +41,8 @@ class ServeParts:
     """How often published documents are looked at; a ban waits this long at most before it is pushed."""
     max_streams: int = 4096
     """Open event streams; one per node, with room for reconnects."""
+    keep_answers_seconds: int = 24 * 3600
+    """How long the answer to a request with an `Idempotency-Key` is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,9 @@ class Running:
     parts: ServeParts
     metrics: ServeMetrics
     hub: EventHub
-    remembered: Remembered
     seen_decisions: set[str] = field(default_factory=set)
+    keys_in_use: set[tuple[str, str]] = field(default_factory=set)
+    """Caller and `Idempotency-Key` of the requests that are being answered."""
 
 
 def running(request: Request) -> Running:
@@ -65,8 +70,9 @@ def running_of(app: FastAPI) -> Running:
 
 
 async def _parts(request: Request) -> ServeParts:
-    return running(request).parts
+    own = getattr(request.state, "parts", None)
+    return own if isinstance(own, ServeParts) else running(request).parts
 
 
 Parts = Annotated[ServeParts, Depends(_parts)]
-"""For routes."""
+"""For routes. What changes the registry at the admin door gets a registry of its own (`changing`)."""

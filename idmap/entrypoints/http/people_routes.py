@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
+from starlette.responses import JSONResponse, Response
 
 from idmap.application.administer import add_ban, lift_ban, move_account
 from idmap.application.ports import Author, RegistryReader
-from idmap.domain.accounts import Account, AccountEvent, AccountState
+from idmap.application.questions import (
+    AccountQuestion,
+    BanQuestion,
+    GroupQuestion,
+    IdentityQuestion,
+)
+from idmap.domain.accounts import Account, AccountEvent, AccountState, PosixGroup
 from idmap.domain.errors import NotFound
-from idmap.domain.groups import is_federated
+from idmap.domain.groups import Group, is_federated
+from idmap.entrypoints.http import paging, resources
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
+from idmap.entrypoints.http.changing import Given, Resource, changes
 from idmap.entrypoints.http.documents import (
     BanRequest,
     ReasonRequest,
     account_document,
     ban_document,
     group_document,
-    identity_document,
-    identity_from,
     recorded_document,
 )
+from idmap.entrypoints.http.paging import After, Limit, Text, asked_identity, paged, words
 from idmap.entrypoints.http.parts import Parts, ServeParts
+
+BanId = Annotated[int, Path(ge=1, lt=2**31)]
 
 router = APIRouter(route_class=AdminRoute, tags=["people"])
 
@@ -30,37 +41,60 @@ router = APIRouter(route_class=AdminRoute, tags=["people"])
 @router.get("/v1/accounts", summary="Accounts")
 def list_accounts(
     parts: Parts,
-    after: Annotated[int, Query(ge=0, description="The `next` of the page before.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: After = None,
+    limit: Limit = 100,
     state: AccountState | None = None,
-    search: Annotated[str | None, Query(max_length=32, description="Part of the username.")] = None,
+    rule: Annotated[Text, words("Id of the rule that gave it.")] = None,
+    account_class: Annotated[
+        Text, Query(alias="class", max_length=64, description="A class of the newest rules.")
+    ] = None,
+    group: Annotated[Text, words("Name of a POSIX group, primary or secondary.")] = None,
+    issuer: Annotated[Text, words("Of one of its identities; the exact string.", 2048)] = None,
+    prefix: Annotated[Text, words("How the username begins; from the index.", 32)] = None,
+    search: Annotated[
+        Text, words("Part of the username; reads on until a page is full.", 32)
+    ] = None,
+    uid_from: Annotated[int | None, Query(ge=0, lt=2**32)] = None,
+    uid_to: Annotated[int | None, Query(ge=0, lt=2**32)] = None,
+    grace_before: Annotated[
+        date | None, Query(description="In grace whose last day is before this one.")
+    ] = None,
+    held: Annotated[bool | None, Query(description="Suspended by a person, or not.")] = None,
 ) -> dict[str, Any]:
-    """One page, in order of account id; `next` is null on the last."""
+    """One page, in order of account id; of username with `prefix`, of uid number with `uid_from` or `uid_to`."""
     with parts.registry.read() as reader:
-        found = reader.list_accounts(after=after, limit=limit + 1, state=state, search=search)
-    page = found[:limit]
-    more = len(found) > limit
-    return {
-        "accounts": [account_document(account) for account in page],
-        "next": page[-1].account_id if more else None,
-    }
+        rules = None if rule is None else frozenset({rule})
+        if account_class is not None:
+            of_class = (r for r in reader.rules().rules if r.account_class.name == account_class)
+            ids = frozenset(one.rule_id for one in of_class)
+            rules = ids if rules is None else rules & ids
+        asked = AccountQuestion(
+            state=state,
+            rules=rules,
+            group=group,
+            issuer=issuer,
+            prefix=prefix,
+            search=search,
+            uid_from=uid_from,
+            uid_to=uid_to,
+            grace_before=grace_before,
+            held=held,
+        )
+        page = reader.page_of_accounts(asked, after=after, limit=limit)
+    return paged("accounts", page, account_document)
 
 
 @router.get("/v1/accounts/{name}", summary="One account")
-def show_account(name: str, parts: Parts) -> dict[str, Any]:
+def show_account(name: str, parts: Parts) -> Response:
     """By username, or by uid number: no username is all digits."""
-    with parts.registry.read() as reader:
-        account = _find(reader, name)
-        identities = reader.identities_of(account.account_id)
-        bans = {ban.ban_id: ban for i in identities for ban in reader.recorded(i).bans}
-    return {
-        **account_document(account),
-        "identities": [identity_document(identity) for identity in identities],
-        "bans": [ban_document(ban) for ban in bans.values()],
-    }
+    return _show(parts, resources.account, {"name": name})
 
 
-@router.post("/v1/accounts/{name}/suspend", summary="Suspend an account")
+@router.post(
+    "/v1/accounts/{name}/suspend",
+    summary="Suspend an account",
+    dependencies=[changes(resources.account)],
+)
 def suspend_account(
     name: str, body: ReasonRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -69,7 +103,11 @@ def suspend_account(
     return _moved(parts, name, author, AccountEvent.SUSPENDED_BY_PERSON)
 
 
-@router.post("/v1/accounts/{name}/restore", summary="Restore a suspended account")
+@router.post(
+    "/v1/accounts/{name}/restore",
+    summary="Restore a suspended account",
+    dependencies=[changes(resources.account)],
+)
 def restore_account(
     name: str, body: ReasonRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -78,7 +116,11 @@ def restore_account(
     return _moved(parts, name, author, AccountEvent.RESTORED_BY_PERSON)
 
 
-@router.post("/v1/accounts/{name}/close", summary="Close an account for good")
+@router.post(
+    "/v1/accounts/{name}/close",
+    summary="Close an account for good",
+    dependencies=[changes(resources.account)],
+)
 def close_account(
     name: str, body: ReasonRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -88,46 +130,94 @@ def close_account(
 
 
 @router.get("/v1/groups", summary="Groups that have a gid")
-def list_groups(parts: Parts) -> dict[str, Any]:
-    """Each with the federated group it stands for, or as `local`. Private groups are told with their accounts."""
-    with parts.registry.read() as reader:
-        groups = sorted(reader.posix_groups().items(), key=lambda item: item[1].gid_number)
-    return {
-        "groups": [
-            {
-                **group_document(posix),
-                "issuer": group.issuer,
-                "path": group.path,
-                "local": not is_federated(group),
-            }
-            for group, posix in groups
-        ]
-    }
-
-
-@router.get("/v1/identities", summary="What is on record about an identity")
-def show_identity(
+def list_groups(
     parts: Parts,
-    issuer: Annotated[str, Query(max_length=2048)],
-    subject: Annotated[str, Query(max_length=255)],
+    after: After = None,
+    limit: Limit = 1000,
+    issuer: Annotated[Text, words("Of this issuer; the exact string.", 2048)] = None,
+    prefix: Annotated[Text, words("How the name begins; from the index.", 32)] = None,
 ) -> dict[str, Any]:
-    """An identity never seen has no groups and no account."""
+    """Each with the federated group it stands for, or as `local`; in order of gid number, of name with `prefix`.
+
+    Private groups are told with their accounts.
+    """
+    asked = GroupQuestion(issuer=issuer, prefix=prefix)
     with parts.registry.read() as reader:
-        return recorded_document(reader.recorded(identity_from(issuer, subject)))
+        page = reader.page_of_groups(asked, after=after, limit=limit)
+    return paged("groups", page, _group)
+
+
+@router.get("/v1/groups/{name}", summary="One group")
+def show_group(name: str, parts: Parts) -> Response:
+    """By name, or by gid number: no name is all digits."""
+    return _show(parts, resources.group, {"name": name})
+
+
+@router.get("/v1/identities", summary="Identities, or what is on record about one")
+def list_identities(
+    parts: Parts,
+    after: After = None,
+    limit: Limit = 100,
+    issuer: Annotated[Text, words("The exact string.", 2048)] = None,
+    subject: Annotated[Text, words("With `issuer`: this one identity.", 255)] = None,
+    subject_prefix: Annotated[
+        Text, words("With `issuer`: how the subject begins; from the index.", 255)
+    ] = None,
+    linked: Annotated[bool | None, Query(description="Has an account, or none.")] = None,
+    active: Annotated[bool | None, Query(description="Active at its source, or not.")] = None,
+    robot: Annotated[bool | None, Query(description="A robot, or a person.")] = None,
+    group: Annotated[Text, words("Path of a federated group it is in.", 1024)] = None,
+) -> Response:
+    """With `issuer` and `subject`, one; an identity never seen has no groups and no account. Else one page, in order
+    of first sight; of subject with `issuer`.
+    """
+    if subject is not None:
+        asked_identity(issuer, subject)
+        return _show(parts, resources.identity, {}, {"issuer": issuer or "", "subject": subject})
+    asked = IdentityQuestion(
+        issuer=issuer,
+        prefix=subject_prefix,
+        linked=linked,
+        active=active,
+        robot=robot,
+        group=group,
+    )
+    with parts.registry.read() as reader:
+        page = reader.page_of_identities(asked, after=after, limit=limit)
+    return JSONResponse(paged("identities", page, recorded_document))
 
 
 @router.get("/v1/bans", summary="Bans")
 def list_bans(
     parts: Parts,
+    after: After = None,
+    limit: Limit = 1000,
     all: Annotated[  # noqa: A002  # the name of the query parameter
         bool, Query(description="Those that are over by their date too.")
     ] = False,
+    account: Annotated[Text, words("A username: bans of it and of its identities.")] = None,
+    issuer: paging.Issuer = None,
+    subject: paging.Subject = None,
+    author: paging.Author = None,
 ) -> dict[str, Any]:
-    """Those in force now, and the counter that nodes compare."""
+    """Those in force now, in order of id, and the counter that nodes compare."""
+    identity = asked_identity(issuer, subject)
     with parts.registry.read() as reader:
-        bans = reader.bans(at=None if all else parts.clock())
         counter = reader.ban_counter()
-    return {"bans": [ban_document(ban) for ban in bans], "ban_counter": counter}
+        asked = BanQuestion(
+            at=None if all else parts.clock(),
+            account_id=None if account is None else _find(reader, account).account_id,
+            identity=identity,
+            author=author,
+        )
+        page = reader.page_of_bans(asked, after=after, limit=limit)
+    return paged("bans", page, ban_document, ban_counter=counter)
+
+
+@router.get("/v1/bans/{ban_id}", summary="One ban")
+def show_ban(ban_id: BanId, parts: Parts) -> Response:
+    """Until it is lifted; over by its date or not."""
+    return _show(parts, resources.ban, {"ban_id": str(ban_id)})
 
 
 @router.post("/v1/bans", summary="Ban an account or an identity", status_code=201)
@@ -147,9 +237,9 @@ def post_ban(
     return ban_document(ban)
 
 
-@router.delete("/v1/bans/{ban_id}", summary="Lift a ban")
+@router.delete("/v1/bans/{ban_id}", summary="Lift a ban", dependencies=[changes(resources.ban)])
 def delete_ban(
-    ban_id: int, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
+    ban_id: BanId, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
     """The ban stays on the record."""
     lift_ban(parts.registry, author_of(caller, reason), ban_id)
@@ -157,16 +247,34 @@ def delete_ban(
 
 
 def _moved(parts: ServeParts, name: str, author: Author, event: AccountEvent) -> dict[str, Any]:
-    return account_document(move_account(parts.registry, author, name, event))
+    moved = move_account(parts.registry, author, name, event)
+    with parts.registry.read() as reader:
+        shown = resources.account(reader, Given({"name": moved.username}, {}))
+    return account_document(moved) if shown is None else dict(shown.document)
+
+
+def _show(
+    parts: ServeParts,
+    resource: Resource,
+    path: dict[str, str],
+    query: dict[str, str] | None = None,
+) -> Response:
+    with parts.registry.read() as reader:
+        return resources.show(resource, reader, Given(path, query or {}))
+
+
+def _group(both: tuple[Group, PosixGroup]) -> dict[str, Any]:
+    group, posix = both
+    return {
+        **group_document(posix),
+        "issuer": group.issuer,
+        "path": group.path,
+        "local": not is_federated(group),
+    }
 
 
 def _find(reader: RegistryReader, name: str) -> Account:
-    by_number = name.isascii() and name.isdigit() and len(name) <= 10
-    account = (
-        reader.find_account(uid_number=int(name))
-        if by_number
-        else reader.find_account(username=name)
-    )
+    account = resources.find_account(reader, name)
     if account is None:
         raise NotFound(f"account {name[:64]!r}")
     return account

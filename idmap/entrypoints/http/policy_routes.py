@@ -1,33 +1,36 @@
 """The admin door on policy: issuers, rules and ranges.
 
-A document is taken whole or refused whole, naming the member to mend. Rules are versioned: `ETag` and
-`If-Match` carry the version, so nobody overwrites what they have not read.
+A document is taken whole or refused whole, naming the member to mend. Rules are versioned: their `ETag` is the
+version.
 """
 
 from __future__ import annotations
 
-import re
+from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Query
+from fastapi import APIRouter, Body, Path, Query
 from starlette.responses import JSONResponse, Response
 
 from idmap.application.administer import remove_issuer, save_issuer
 from idmap.application.compare_rules import compare_rules
 from idmap.application.site_numbers import add_range
 from idmap.domain.decision import decide
-from idmap.domain.errors import InvalidInput, NotFound
+from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
 from idmap.domain.issuer_document import parse_profile, profile_document
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import parse_rules
+from idmap.entrypoints.http import resources
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
+from idmap.entrypoints.http.changing import Given, changes
 from idmap.entrypoints.http.documents import (
     RangeRequest,
     RulesTestRequest,
     identity_document,
     range_document,
 )
+from idmap.entrypoints.http.paging import After, paged, words
 from idmap.entrypoints.http.parts import Parts
 
 router = APIRouter(route_class=AdminRoute, tags=["policy"])
@@ -35,14 +38,25 @@ router = APIRouter(route_class=AdminRoute, tags=["policy"])
 Document = Annotated[dict[str, Any], Body()]
 
 
-@router.get("/v1/issuers", summary="Trusted issuers")
-def list_issuers(parts: Parts) -> dict[str, Any]:
+@router.get("/v1/issuers", summary="Trusted issuers, or one profile")
+def list_issuers(
+    parts: Parts,
+    issuer: Annotated[str | None, words("The exact string: its profile alone.", 2048)] = None,
+) -> Response:
     """Every profile. Two issuers whose strings differ by a slash are two issuers."""
     with parts.registry.read() as reader:
-        return {"issuers": [profile_document(profile) for profile in reader.issuers()]}
+        if issuer is not None:
+            given = Given({}, {"issuer": issuer})
+            return resources.show(resources.issuer, reader, given)
+        profiles = [profile_document(profile) for profile in reader.issuers()]
+    return JSONResponse({"issuers": profiles, "next": None})
 
 
-@router.put("/v1/issuers", summary="Trust an issuer, or change its profile")
+@router.put(
+    "/v1/issuers",
+    summary="Trust an issuer, or change its profile",
+    dependencies=[changes(resources.issuer)],
+)
 def put_issuer(
     body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -54,7 +68,11 @@ def put_issuer(
     return profile_document(profile)
 
 
-@router.delete("/v1/issuers", summary="Stop trusting an issuer")
+@router.delete(
+    "/v1/issuers",
+    summary="Stop trusting an issuer",
+    dependencies=[changes(resources.issuer)],
+)
 def delete_issuer(
     caller: CallerAt,
     parts: Parts,
@@ -70,38 +88,39 @@ def delete_issuer(
 def show_rules(parts: Parts) -> Response:
     """The document as saved; `ETag` is its version. Version 0 has no rules: nobody gets an account."""
     with parts.registry.read() as reader:
-        version, document = reader.rules_document() or (0, None)
-    return _rules_answer(version, document)
+        return resources.show(resources.rules, reader, Given({}, {}))
+
+
+@router.get("/v1/rules/versions", summary="Versions of the rules")
+def list_rules_versions(
+    parts: Parts, after: After = None, limit: Annotated[int, Query(ge=1, le=100)] = 50
+) -> dict[str, Any]:
+    """Newest first, with who saved them."""
+    with parts.registry.read() as reader:
+        page = reader.page_of_rules(after=after, limit=limit)
+    return paged("versions", page, asdict)
 
 
 @router.get("/v1/rules/versions/{version}", summary="One version of the rules")
-def show_rules_version(version: int, parts: Parts) -> Response:
+def show_rules_version(version: Annotated[int, Path(ge=0, lt=2**31)], parts: Parts) -> Response:
     """Every version is kept."""
     with parts.registry.read() as reader:
-        found = reader.rules_document(version)
-    if found is None:
-        raise NotFound(f"rules version {version}")
-    return _rules_answer(*found)
+        given = Given({"version": str(version)}, {})
+        return resources.show(resources.rules, reader, given)
 
 
-@router.put("/v1/rules", summary="Save a new version of the rules")
+@router.put(
+    "/v1/rules", summary="Save a new version of the rules", dependencies=[changes(resources.rules)]
+)
 def put_rules(
-    body: Document,
-    caller: CallerAt,
-    parts: Parts,
-    reason: ReasonHeader = None,
-    if_match: Annotated[
-        str | None,
-        Header(description='The version this one follows, as in `"3"`; 412 if it is not.'),
-    ] = None,
-) -> Response:
-    """The body is the document; a member `reason` may ride along."""
+    body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
+) -> dict[str, Any]:
+    """The body is the document; a member `reason` may ride along. `If-Match` holds the version this one follows."""
     document, given = _without_reason(body)
     author = author_of(caller, reason, given)
-    expected = _version(if_match)
     with parts.registry.write(author) as writer:
-        rules = writer.save_rules(document, expect_version=expected)
-    return _rules_answer(rules.version, document)
+        rules = writer.save_rules(document, expect_version=None)
+    return {"version": rules.version, "document": document}
 
 
 @router.post("/v1/rules/test", summary="What would change?")
@@ -169,18 +188,3 @@ def _without_reason(body: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     if given is not None and not isinstance(given, str):
         raise InvalidInput(Reason.REQUEST_INVALID, "reason: a string is needed")
     return {name: value for name, value in body.items() if name != "reason"}, given
-
-
-def _version(if_match: str | None) -> int | None:
-    if if_match is None:
-        return None
-    match = re.fullmatch(r'"?(\d{1,9})"?', if_match, re.ASCII)
-    if match is None:
-        raise InvalidInput(Reason.REQUEST_INVALID, 'If-Match: a version such as "3"')
-    return int(match[1])
-
-
-def _rules_answer(version: int, document: Any) -> Response:
-    return JSONResponse(
-        {"version": version, "document": document}, headers={"ETag": f'"{version}"'}
-    )

@@ -30,7 +30,7 @@ def find_key(body: KeyRequest, caller: CallerAt, parts: Parts, request: Request)
     assert caller.credential is not None  # noqa: S101  # the component entrance takes nothing else
     if not any(parse_door(door).kind is DoorKind.SSH for door in caller.credential.doors):
         raise Refused(Reason.DOOR_REFUSED, "keys are for the verifiers of nodes")
-    issuers = running(request).remembered.get("issuers", lambda reader: reader.issuers())
+    issuers = running(request).parts.remembered.get("issuers", lambda reader: reader.issuers())
     profile = find_profile(issuers, body.issuer)
     if profile is None or parts.keys is None:
         raise NotFound("no such issuer")
@@ -54,7 +54,7 @@ def introspect(
         raise Refused(Reason.DOOR_REFUSED, f"{door} is not among the component's doors")
     if door.kind is not DoorKind.SSH:
         raise InvalidInput(Reason.REQUEST_INVALID, "door: an ssh door is needed")
-    remembered = running(request).remembered
+    remembered = running(request).parts.remembered
     try:
         token = Secret(body.token.get_secret_value())
         claims = parts.verifier.verify(token, door, parts.clock())

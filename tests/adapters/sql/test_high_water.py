@@ -171,6 +171,12 @@ def test_the_file_is_plain_json(url: str, tmp_path: Path) -> None:
     """An administrator and `idmap doctor` can read it."""
     assert url
     document = json.loads((tmp_path / "registry.db.high-water.json").read_text())
+    registry = SqlRegistry.open(url)
+    with registry.read() as reader:
+        newest = reader.last_change()
+    registry.close()
+    assert [document["record"][when][0] for when in ("before", "after")] == [0, newest]
+    del document["record"]
     assert document == {
         "format": 1,
         "revision": 1,

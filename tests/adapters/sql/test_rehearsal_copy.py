@@ -72,6 +72,7 @@ def test_the_copy_has_no_name_and_is_the_owners_alone(url: str, tmp_path: Path) 
         "registry.db-wal",
         "registry.db-shm",
         "registry.db.high-water.json",
+        "registry.db.issued",
     }
     registry.close()
 

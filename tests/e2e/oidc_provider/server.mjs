@@ -5,7 +5,8 @@
 // Nobody in this project wrote the part that counts: discovery, /jwks and the minting and signing of
 // tokens are the package's own. What this file adds is a person without a browser: POST /mint makes a
 // grant as a consent screen would, and then asks the package for that grant's access token (a JWT with
-// the audience of the requested resource, RFC 8707). Keys are made at start and die with the process.
+// the audience of the requested resource, RFC 8707; without `aud` an opaque one that userinfo takes). Keys are made at
+// start and die with the process.
 // POST /rotate replaces the signing key (the old one is withdrawn), POST /client gives the client that may introspect,
 // POST /revoke ends an opaque token, POST /counts tells how often each of the package's own endpoints was asked.
 // It listens on loopback only. With `until-eof` it stops when its standard input closes.
@@ -42,8 +43,13 @@ const configuration = {
   ],
   ttl: { AccessToken: (_context, token) => token.resourceServer?.accessTokenTTL ?? LIFETIME, Grant: LIFETIME },
   scopes: ["openid", "ssh", "offline_access"],
-  findAccount: (_context, subject) => ({ accountId: subject, claims: () => ({ sub: subject }) }),
-  extraTokenClaims: (_context, token) => ({ groups: groupsOf.get(token.accountId) ?? [] }),
+  claims: { openid: ["sub", "groups"] },
+  findAccount: (_context, subject) => ({
+    accountId: subject,
+    claims: () => ({ sub: subject, groups: groupsOf.get(subject) ?? [] }),
+  }),
+  // A token for a resource says its person's groups itself; one for userinfo leaves that to userinfo.
+  extraTokenClaims: (_context, token) => (token.aud ? { groups: groupsOf.get(token.accountId) ?? [] } : undefined),
   features: {
     devInteractions: { enabled: false },
     introspection: { enabled: true },
@@ -62,14 +68,15 @@ function resource(audience, seconds = LIFETIME, format = "jwt") {
 }
 
 async function mint(provider, { sub, aud, scope = "ssh", groups = [], seconds = LIFETIME, format = "jwt" }) {
-  if (typeof sub !== "string" || typeof aud !== "string") throw new TypeError("sub and aud are strings");
+  if (typeof sub !== "string" || (aud !== null && typeof aud !== "string")) throw new TypeError("sub and aud are strings");
   groupsOf.set(sub, groups);
   const client = await provider.Client.find(CLIENT);
   const grant = new provider.Grant({ accountId: sub, clientId: CLIENT });
-  grant.addResourceScope(aud, scope);
+  if (aud === null) grant.addOIDCScope(scope);
+  else grant.addResourceScope(aud, scope);
   const grantId = await grant.save();
   const token = new provider.AccessToken({ accountId: sub, client, grantId, gty: "authorization_code", scope });
-  token.resourceServer = new provider.ResourceServer(aud, resource(aud, seconds, format));
+  if (aud !== null) token.resourceServer = new provider.ResourceServer(aud, resource(aud, seconds, format));
   return token.save();
 }
 

@@ -7,6 +7,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from idmap.domain.doors import API
+from idmap.domain.identity import Issuer
+from idmap.domain.introspection import Introspection, OnTimeout, Userinfo
+from idmap.domain.issuer_document import parse_profile
+from idmap.domain.issuers import IssuerProfile
 from tests.entrypoints.cli.conftest import SUB_APPS, Service, whole_app
 from tests.entrypoints.http.site import PORTAL, RULES
 from tests.support.tokens import ISSUER
@@ -128,6 +134,100 @@ def test_introspection_needs_a_client_and_the_name_of_its_secret(service: Servic
     assert service.run(*add, *both).exit_code == 0
     shown = service.json("issuers", "show", "http://127.0.0.1:9/")["introspection"]
     assert (shown["client_id"], shown["secret"]) == ("idmap", "iam")
+
+
+EVERYTHING: dict[str, list[str]] = {
+    "audiences": ["--audience", "api=x", "--audience", "component:ce=y"],
+    "aliases": ["--alias", "https://other.example/"],
+    "profile": ["--profile", "generic"],
+    "subject_claim": ["--subject-claim", "voperson_id"],
+    "algorithms": ["--algorithm", "ES384"],
+    "groups_claims": ["--groups-claim", "entitlements=entitlement"],
+    "record_groups_from_tokens": ["--record-groups"],
+    "accepted_types": ["--type", "jwt", "--type", ""],
+    "accepted_type_claims": ["--type-claim", "Bearer"],
+    "leeway_seconds": ["--leeway", "0"],
+    "max_age_seconds": ["--max-age", "600"],
+    "jwks_uri": ["--jwks-uri", "https://keys.example/"],
+    "urn_namespace": ["--urn-namespace", "urn:geant:a.example"],
+    "urn_authorities": ["--urn-authority", "a.example"],
+    "parents_implied": ["--parents-implied"],
+    "required_assurance": ["--assurance", "high"],
+    "required_acr": ["--acr", "api=mfa"],
+    "required_claims": ["--claim", "wlcg.ver"],
+    "required_capabilities": ["--capability", "component:ce=compute.create"],
+    "robots": ["--robots", "by_rule"],
+    "introspection": [
+        "--introspection-client", "idmap", "--introspection-secret", "iam", "--introspection-door", "api",
+        "--introspection-endpoint", "https://a.example/i", "--introspection-timeout", "refuse",
+        "--userinfo", "if_possible", "--userinfo-endpoint", "https://a.example/me",
+    ],
+}  # fmt: skip
+
+
+def test_every_member_of_a_profile_has_its_option(service: Service) -> None:
+    """Nothing about an issuer needs a document sent by hand; and `show` shows all of it."""
+    issuer = "http://127.0.0.1:9/"
+    options = [word for words in EVERYTHING.values() for word in words]
+    assert EVERYTHING.keys() | {"issuer"} == {one.name for one in fields(IssuerProfile)}
+    add = ("issuers", "add", issuer, "--no-discovery", *options)
+    tried = service.run(*add, "--dry-run")
+    assert tried.exit_code == 0, tried.output
+    assert "would be trusted for the first time" in tried.stdout
+    assert service.run("issuers", "show", issuer).exit_code == 1, "a dry run saves nothing"
+    without = service.run(*add)
+    assert (without.exit_code, "--reason" in without.stderr) == (2, True)
+    assert service.run(*add, *WHY).exit_code == 0
+    shown = service.json("issuers", "show", issuer)
+    assert shown.pop("etag")
+    saved = parse_profile(shown)
+    plain = IssuerProfile(Issuer(issuer), {})
+    for member in EVERYTHING:
+        assert getattr(saved, member) != getattr(plain, member), member
+    assert saved.introspection == Introspection(
+        "idmap", "iam", frozenset({API}), "https://a.example/i", OnTimeout.REFUSE, Userinfo.IF_POSSIBLE,
+        "https://a.example/me",
+    )  # fmt: skip
+    printed = service.run("issuers", "show", issuer).stdout
+    for line in (
+        "introspection userinfo_endpoint",
+        "required_capabilities component:ce",
+        "audiences api",
+    ):
+        assert line in printed
+    assert "would stay as it is" in service.run(*add, "--dry-run").stdout
+    other = service.json(*add, "--leeway", "5", "--dry-run")
+    assert (other["dry_run"], other["changes"]) == (True, ["leeway_seconds"])
+    assert service.json("issuers", "show", issuer)["leeway_seconds"] == 0
+
+
+def test_userinfo_without_introspection_or_an_endpoint_is_refused(service: Service) -> None:
+    """It authenticates nobody, so alone it is of no use; said before anything is saved."""
+    document: dict[str, Any] = {
+        "jwks_uri": "https://x.example/jwks", "introspection_endpoint": "https://x.example/i",
+    }  # fmt: skip
+    client = ("--introspection-client", "idmap", "--introspection-secret", "iam")
+    with _metadata(document) as address:
+        document["issuer"] = address
+        add = (
+            "issuers",
+            "add",
+            address,
+            "--audience",
+            "api=x",
+            "--userinfo",
+            "required",
+            "--dry-run",
+        )
+        refused = service.run(*add)
+        assert (refused.exit_code, "introspection.secret" in refused.stderr) == (2, True)
+        refused = service.run(*add, *client)
+        assert (refused.exit_code, "userinfo_endpoint" in refused.stderr) == (2, True)
+        document["userinfo_endpoint"] = "https://x.example/me"
+        tried = service.run(*add, *client)
+        assert (tried.exit_code, "its userinfo endpoint" in tried.stdout) == (0, True)
+        elsewhere = service.run(*add, *client, "--introspection-door", "ssh:login")
+        assert (elsewhere.exit_code, "introspection.doors" in elsewhere.stderr) == (2, True)
 
 
 def test_the_ready_made_profiles_are_listed_without_a_service() -> None:
@@ -271,9 +371,16 @@ def test_explain_tells_the_story(service: Service, tmp_path: Path) -> None:
     file.write_text(service.site.token(exp=1) + "\n")
     told = service.run("explain", "--token-file", str(file), "--door", "api")
     assert told.exit_code == 0, told.output
-    assert "✗ claims" in told.stdout
+    assert "✓ signature: RS256 by" in told.stdout
+    assert "✗ not expired: exp 1 (1970-01-01 00:00:01 UTC), now" in told.stdout
     assert "token_expired" in told.stdout
+    assert "✓ audience" not in told.stdout, "what comes after the failing check was not made"
     assert file.read_text()[-40:-1] not in told.output
+    file.write_text("opaque-token-0123456789-abcdefghij")
+    told = service.run("explain", "--token-file", str(file), "--issuer", ISSUER)
+    assert told.exit_code == 0, told.output
+    assert service.run("explain", "--issuer", ISSUER).exit_code == 2
+    assert service.run("explain", "--subject", "x").exit_code == 2
     told = service.run("explain", "--issuer", ISSUER, "--subject", "x")
     assert "no_rule_matches" in told.stdout
     assert "What would help" in told.stdout
@@ -344,7 +451,7 @@ def test_every_help_reads_well(name: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "issuers add x --audience api=x", "issuers remove x", "ranges add x --purpose people --first 1 --last 2",
+        "issuers remove x", "ranges add x --purpose people --first 1 --last 2",
         "accounts suspend x", "accounts restore x", "accounts close x", "bans add --account x", "bans lift 1",
         "nodes enrol x --class c --out -", "nodes revoke x", "components add x --door api --out -",
         "components revoke x",

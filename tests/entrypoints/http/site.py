@@ -19,9 +19,9 @@ from starlette.testclient import TestClient
 from idmap.adapters.oidc.signatures import JoseSignatures
 from idmap.adapters.snapshot.store import DirectorySnapshotStore
 from idmap.adapters.sql import SqlRegistry
-from idmap.application.ports import Author, CredentialKind, Registry
+from idmap.application.ports import Author, CredentialKind, Registry, RegistryReader
 from idmap.application.remembered import Remembered
-from idmap.application.verify_token import TokenVerifier
+from idmap.application.verified_tokens import VerifiedTokens
 from idmap.domain.doors import ADMIN, API, Door, parse_door
 from idmap.domain.identity import Issuer
 from idmap.domain.issuers import IssuerProfile, find_profile
@@ -182,7 +182,14 @@ def make_site(directory: Path) -> Iterator[Site]:
     keys = FakeIssuerKeys((public_jwk("rsa", "k1"),))
     parts = ServeParts(
         registry=registry,
-        verifier=TokenVerifier(find, keys, JoseSignatures()),
+        remembered=remembered,
+        verifier=VerifiedTokens(
+            find,
+            keys,
+            JoseSignatures(),
+            state=lambda: remembered.get("state", _state),
+            present_state=lambda present: present.get("state"),
+        ),
         store=store,
         clock=clock,
         make_secret=make_secret,
@@ -193,6 +200,10 @@ def make_site(directory: Path) -> Iterator[Site]:
     with TestClient(app, raise_server_exceptions=True, base_url="https://idmap.example") as client:
         yield Site(registry, store, clock, app, client, secrets)
     registry.close()
+
+
+def _state(reader: RegistryReader) -> tuple[int, ...]:
+    return (reader.revision(), reader.ban_counter(), reader.rules().version)
 
 
 @cache

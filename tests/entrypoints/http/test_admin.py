@@ -207,7 +207,7 @@ def test_every_change_is_on_the_record_under_its_author(site: Site) -> None:
 
 def test_runs_are_listed(site: Site) -> None:
     """None yet."""
-    assert _ask(site, "GET", "/v1/runs") == {"runs": []}
+    assert _ask(site, "GET", "/v1/runs") == {"runs": [], "next": None}
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,9 @@ def test_runs_are_listed(site: Site) -> None:
     [
         ({}, "account_unknown", "account"),
         ({"groups": ["elsewhere"]}, "account_unknown", "account"),
-        ({"aud": "https://other.example"}, "audience_refused", "claims"),
+        ({"aud": "https://other.example"}, "audience_refused", "audience"),
         ({"iss": "https://iam.example"}, "issuer_unknown", "issuer trusted"),
-        ({"exp": 1}, "token_expired", "claims"),
+        ({"exp": 1}, "token_expired", "not expired"),
     ],
 )
 def test_explain_names_the_check_that_failed(

@@ -75,6 +75,9 @@ class World:
             raise self.key_error
         return pick_key(tuple(self.keys), key_id)
 
+    def userinfo(self, profile: IssuerProfile, token: Secret) -> Mapping[str, Any]:
+        raise AssertionError("nobody asked for userinfo")
+
     def introspect(self, profile: IssuerProfile, token: Secret) -> Mapping[str, Any]:
         self.asked.append(profile.issuer)
         if isinstance(self.answer, Exception):

@@ -1,0 +1,156 @@
+"""Each single thing of the admin door: how it is found, what a GET of it answers, and so its `ETag`.
+
+A route that shows the thing and the routes that change it use the same function, so `If-Match` can only be about
+what was shown.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from starlette.responses import JSONResponse, Response
+
+from idmap.application.ports import CredentialKind, RegistryReader
+from idmap.domain.accounts import Account
+from idmap.domain.errors import InvalidInput, NotFound
+from idmap.domain.groups import is_federated
+from idmap.domain.identity import Issuer
+from idmap.domain.issuer_document import profile_document
+from idmap.entrypoints.http.changing import Given, Resource
+from idmap.entrypoints.http.conditions import EntityTag, Representation
+from idmap.entrypoints.http.documents import (
+    account_document,
+    ban_document,
+    component_document,
+    group_document,
+    identity_document,
+    identity_from,
+    node_document,
+    recorded_document,
+)
+
+
+def show(resource: Resource, reader: RegistryReader, given: Given) -> Response:
+    """The answer to a GET of one thing, with its `ETag`. Raises NotFound."""
+    found = resource(reader, given)
+    if found is None:
+        named = " ".join([*given.path.values(), *given.query.values()])
+        raise NotFound(f"{named[:100]!r}")
+    return JSONResponse(found.document, headers={"ETag": str(found.tag)})
+
+
+def account(reader: RegistryReader, given: Given) -> Representation | None:
+    """`/v1/accounts/{name}`: with identities and bans."""
+    found = find_account(reader, given.path["name"])
+    if found is None:
+        return None
+    identities = reader.identities_of(found.account_id)
+    bans = {ban.ban_id: ban for i in identities for ban in reader.recorded(i).bans}
+    document = {
+        **account_document(found),
+        "identities": [identity_document(identity) for identity in identities],
+        "bans": [ban_document(ban) for ban in bans.values()],
+    }
+    return Representation.of(document, f"/v1/accounts/{found.username}")
+
+
+def find_account(reader: RegistryReader, name: str) -> Account | None:
+    """By username, or by uid number: no username is all digits."""
+    if name.isascii() and name.isdigit() and len(name) <= 10:
+        return reader.find_account(uid_number=int(name))
+    return reader.find_account(username=name)
+
+
+def group(reader: RegistryReader, given: Given) -> Representation | None:
+    """`/v1/groups/{name}`: by name or by gid number, with the accounts that hold it as a secondary group."""
+    found = reader.find_group(given.path["name"])
+    if found is None:
+        return None
+    federated, posix = found
+    document = {
+        **group_document(posix),
+        "issuer": federated.issuer,
+        "path": federated.path,
+        "id": reader.group_ids().get(federated),
+        "local": not is_federated(federated),
+        "members": list(reader.members_of(federated)),
+    }
+    return Representation.of(document, f"/v1/groups/{posix.name}")
+
+
+def identity(reader: RegistryReader, given: Given) -> Representation | None:
+    """`/v1/identities?issuer=…&subject=…`; one never seen has no groups and no account.
+
+    What changes an identity may name it in the body instead, as `{"identity": {"issuer": …, "subject": …}}`.
+    """
+    named = given.query
+    if "subject" not in named and isinstance(given.body, dict):
+        inner = given.body.get("identity")
+        named = inner if isinstance(inner, dict) else given.body
+    issuer, subject = named.get("issuer"), named.get("subject")
+    if not isinstance(issuer, str) or not isinstance(subject, str):
+        return None
+    try:
+        wanted = identity_from(issuer, subject)
+    except InvalidInput:
+        return None
+    return Representation.of(
+        recorded_document(reader.recorded(wanted)),
+        f"/v1/identities?issuer={quote(issuer, safe='')}&subject={quote(subject, safe='')}",
+    )
+
+
+def issuer(reader: RegistryReader, given: Given) -> Representation | None:
+    """`/v1/issuers?issuer=…`: the profile. A PUT names the issuer in the body."""
+    wanted = given.query.get("issuer")
+    if wanted is None and isinstance(given.body, dict):
+        wanted = given.body.get("issuer")
+    for profile in reader.issuers():
+        if profile.issuer == wanted:
+            return Representation.of(
+                profile_document(profile), f"/v1/issuers?issuer={quote(Issuer(wanted), safe='')}"
+            )
+    return None
+
+
+def rules(reader: RegistryReader, given: Given) -> Representation | None:
+    """`/v1/rules`, or one version of them: a version never changes, so it is its own tag."""
+    asked = given.path.get("version")
+    if asked is None:
+        version, document = reader.rules_document() or (0, None)
+        location = "/v1/rules"
+    else:
+        found = reader.rules_document(int(asked))
+        if found is None:
+            return None
+        version, document = found
+        location = f"/v1/rules/versions/{version}"
+    answer = {"version": version, "document": document}
+    return Representation(answer, location, EntityTag(str(version)))
+
+
+def ban(reader: RegistryReader, given: Given) -> Representation | None:
+    """`/v1/bans/{ban_id}`, until it is lifted."""
+    found = reader.find_ban(int(given.path["ban_id"]))
+    if found is None:
+        return None
+    return Representation.of(ban_document(found), f"/v1/bans/{found.ban_id}")
+
+
+def node(reader: RegistryReader, given: Given) -> Representation | None:
+    """`/v1/nodes/{name}` of an enrolled node: its tag changes with each of its reports."""
+    found = reader.find_node(given.path["name"])
+    if found is None:
+        return None
+    document = node_document(found, reader.revision(), reader.ban_counter())
+    return Representation.of(document, f"/v1/nodes/{quote(found.name, safe='')}")
+
+
+def component(reader: RegistryReader, given: Given) -> Representation | None:
+    """`/v1/components/{name}` with a credential in force."""
+    found = reader.find_machine(CredentialKind.COMPONENT, given.path["name"])
+    if found is None:
+        return None
+    return Representation.of(
+        component_document(found), f"/v1/components/{quote(found.name, safe='')}"
+    )
