@@ -24,6 +24,7 @@ from idmap.domain.numbers import ForeignNumber
 from idmap.entrypoints.http import resources
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, changes
+from idmap.entrypoints.http.conditions import Representation
 from idmap.entrypoints.http.documents import (
     Label,
     ReasonRequest,
@@ -104,7 +105,20 @@ def delete_member(
         return _shown(writer, name)
 
 
-@router.post("/v1/groups/rebind", summary="Accept a group that was made anew at its issuer")
+def _of_path(reader: RegistryReader, given: Given) -> Representation | None:
+    """The group that a body names by issuer and path."""
+    body = given.body if isinstance(given.body, dict) else {}
+    for group, posix in reader.posix_groups().items():
+        if (group.issuer, group.path) == (body.get("issuer"), body.get("path")):
+            return resources.group(reader, Given({"name": posix.name}, {}))
+    return None
+
+
+@router.post(
+    "/v1/groups/rebind",
+    summary="Accept a group that was made anew at its issuer",
+    dependencies=[changes(_of_path)],
+)
 def post_rebind(
     body: RebindRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
