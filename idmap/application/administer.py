@@ -40,7 +40,8 @@ def require_administrator(recorded: Recorded, rules: RuleSet, at: int) -> None:
     """
     if recorded.account is not None:
         reason = account_reason(recorded.account, recorded.bans, at)
-        if reason is not Reason.OK:
+        # To wait for approval says nothing against a person; the role is the identity's, not the account's.
+        if reason not in {Reason.OK, Reason.ACCOUNT_AWAITS_APPROVAL}:
             raise Refused(reason, str(recorded.identity))
     elif any(ban.holds(at) for ban in recorded.bans):
         raise Refused(Reason.BANNED, str(recorded.identity))

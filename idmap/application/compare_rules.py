@@ -5,12 +5,14 @@ Runs `decide` over everybody on record with both versions; bounded memory, a bou
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from idmap.application.ports import Registry
-from idmap.domain.decision import decide
+from idmap.application.ports import Registry, RegistryReader
+from idmap.domain.decision import Recorded, decide
 from idmap.domain.identity import Identity
+from idmap.domain.persons import as_one
 from idmap.domain.rules import RuleSet
 
 NAMES_SHOWN: Final = 50
@@ -36,20 +38,34 @@ def compare_rules(registry: Registry, proposed: RuleSet, at: int) -> RuleCompari
     found = RuleComparison()
     with registry.read() as reader:
         saved = reader.rules()
-        for person in reader.people():
-            before = decide(person.recorded, saved, at)
-            after = decide(person.recorded, proposed, at)
+        for recorded in _persons(reader):
+            before = decide(recorded, saved, at)
+            after = decide(recorded, proposed, at)
             found.people += 1
             found.entitled += after.allowed
             if before.grant is None and after.grant is not None:
                 found.gains += 1
-                _note(found.gaining, person.recorded.identity)
+                _note(found.gaining, recorded.identity)
             elif before.grant is not None and after.grant is None:
                 found.loses += 1
-                _note(found.losing, person.recorded.identity)
+                _note(found.losing, recorded.identity)
             elif before.grant is not None and after.grant is not None:
                 found.moves += before.grant.rule.rule_id != after.grant.rule.rule_id
     return found
+
+
+def _persons(reader: RegistryReader) -> Iterator[Recorded]:
+    """Everybody once, however many identities they have; only those of shared accounts are held in memory."""
+    shared = reader.shared_accounts()
+    together: dict[int, list[Recorded]] = {}
+    for facts in reader.people():
+        account = facts.recorded.account
+        if account is None or account.account_id not in shared:
+            yield facts.recorded
+        else:
+            together.setdefault(account.account_id, []).append(facts.recorded)
+    for identities in together.values():
+        yield as_one(identities)
 
 
 def _note(names: list[Identity], identity: Identity) -> None:

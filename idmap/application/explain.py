@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from idmap.application.link_identities import person_of
 from idmap.application.open_account import facts_with_token
 from idmap.application.ports import Registry, RegistryReader
 from idmap.application.verify_token import TokenVerifier
@@ -95,11 +96,16 @@ def _explain(
     at: int,
 ) -> Explanation:
     rules = reader.rules()
-    facts = recorded if claims is None else facts_with_token(reader, claims)
+    person = person_of(reader, recorded)
+    facts = person if claims is None else facts_with_token(reader, claims)
     entitled = decide(facts, rules, at)
     checks = [*trace, *_recorded_checks(recorded, at)]
-    if facts.groups != recorded.groups:
-        added = ", ".join(sorted(group.path for group in facts.groups - recorded.groups))
+    if person.groups != recorded.groups:
+        linked = ", ".join(sorted(group.path for group in person.groups - recorded.groups))
+        shown = linked or "this one's do not count"
+        checks.append(Check("groups of linked identities", shown, passed=True))
+    if facts.groups != person.groups:
+        added = ", ".join(sorted(group.path for group in facts.groups - person.groups))
         checks.append(Check("groups this token may put on record", added, passed=True))
     if door is not None:
         reasons = decide(recorded, rules, at, door, claims).reasons

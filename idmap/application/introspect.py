@@ -170,6 +170,7 @@ def introspected_claims(
     if "iat" not in claims and door.kind is not DoorKind.ADMIN:
         # RFC 7662 §2.2: optional. The issuer vouches for it now; when the person was there nobody says.
         claims["iat"] = at
+        claims.setdefault("auth_time", 0)  # nobody said when the person logged in: never recently
     return claims
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from idmap.application.link_identities import person_of
 from idmap.application.ports import Author, Registry, RegistryReader, RegistryWriter
 from idmap.domain.accounts import Account
 from idmap.domain.claims import VerifiedClaims
@@ -54,15 +55,16 @@ def open_own_account(registry: Registry, claims: VerifiedClaims, at: int) -> Ope
 
 
 def facts_with_token(reader: RegistryReader, claims: VerifiedClaims) -> Recorded:
-    """What would be on record if the token's groups were recorded now, where the issuer's profile allows it."""
+    """What would be on record of the person if the token's groups were recorded now, where the issuer's profile
+    allows it."""
     recorded = reader.recorded(claims.identity)
-    if not _records_groups(reader, claims):
-        return recorded
-    return replace(
-        recorded,
-        groups=recorded.groups | claims.groups,
-        robot=recorded.robot or claims.robot,
-    )
+    if _records_groups(reader, claims):
+        recorded = replace(
+            recorded,
+            groups=recorded.groups | claims.groups,
+            robot=recorded.robot or claims.robot,
+        )
+    return person_of(reader, recorded)
 
 
 def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Account, bool]:
@@ -99,9 +101,10 @@ def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Acco
 def _usable_account(
     recorded: Recorded, rules: RuleSet, claims: VerifiedClaims, at: int
 ) -> Account | None:
-    """The account if there is one and it may be used; None when there is none and nothing forbids one."""
+    """The account if there is one and it may be used, or waits for approval; None when there is none and nothing
+    forbids one."""
     decision = decide(recorded, rules, at, claims.door, claims)
-    if decision.allowed:
+    if decision.allowed or decision.reason is Reason.ACCOUNT_AWAITS_APPROVAL:
         return decision.account
     if recorded.account is not None or not set(decision.reasons) <= _NO_ACCOUNT_YET:
         raise Refused(decision.reason, str(claims.identity))

@@ -19,6 +19,7 @@ from idmap.application.questions import (
     AccountQuestion,
     BanQuestion,
     ChangeQuestion,
+    EvidenceQuestion,
     GroupQuestion,
     IdentityQuestion,
     Page,
@@ -30,6 +31,7 @@ from idmap.domain.decision import Recorded
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
+from idmap.domain.linking import Evidence, EvidenceState, LinkedId, LinkProof
 from idmap.domain.manifest import Envelope
 from idmap.domain.names import Username
 from idmap.domain.numbers import ForeignNumber, NumberKind, NumberRange
@@ -199,6 +201,8 @@ class ListedPerson:
     readable: bool = True
     robot: bool = False
     """The source says that this is a service account, not a person."""
+    linked_ids: tuple[LinkedId, ...] = ()
+    """Who the source says they are too: evidence, never a link."""
     spelling: Spelling = NO_SPELLING
     """What may spell a username; the registry keeps what some class of the rules needs."""
 
@@ -246,6 +250,22 @@ class RegistryReader(Protocol):
     def recorded(self, identity: Identity) -> Recorded:
         """What is known; an identity never seen has no groups, no account and is active."""
         ...
+
+    # several identities of one account
+
+    def people_of(self, account_id: int) -> tuple[PersonFacts, ...]:
+        """Every identity linked to an account, with its facts."""
+        ...
+
+    def shared_accounts(self) -> frozenset[int]:
+        """The accounts that have several identities."""
+        ...
+
+    def page_of_evidence(
+        self, asked: EvidenceQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[Evidence]: ...
+
+    def find_evidence(self, evidence_id: int) -> Evidence | None: ...
 
     def people(self) -> Iterator[PersonFacts]:
         """Every identity ever recorded, with its groups, account and bans; bounded memory."""
@@ -420,6 +440,29 @@ class RegistryWriter(RegistryReader, Protocol):
         self, account_id: int, *, join: Iterable[Group] = (), leave: Iterable[Group] = ()
     ) -> Account: ...
     def change_shell(self, account_id: int, shell: str) -> Account: ...
+
+    # several identities of one account, and membership grace
+
+    def link_identity(
+        self, account_id: int, identity: Identity, proof: LinkProof, *, evidence: int | None = None
+    ) -> bool:
+        """False when it was linked to this account already. Raises what `check_link` raises."""
+        ...
+
+    def unlink_identity(self, account_id: int, identity: Identity) -> None:
+        """Number and name stay with the account. Raises NotFound, and what `check_unlink` raises."""
+        ...
+
+    def settle_evidence(self, evidence_id: int, state: EvidenceState) -> None:
+        """Raises NotFound, and Conflict(EVIDENCE_SETTLED) unless it is open."""
+        ...
+
+    def set_membership_grace(
+        self, account_id: int, groups: Iterable[Group], until: date | None
+    ) -> Account:
+        """The last day of held secondary groups; None for no end. Nodes are told nothing new."""
+        ...
+
     def record_listing(
         self, listing: Listing, *, only: Collection[Identity] | None = None
     ) -> frozenset[Identity]:

@@ -221,6 +221,7 @@ class _Run:
             plan=None if self.rehearsed is None else self.rehearsed.plan,
             guard=None if self.rehearsed is None else self.rehearsed.guard,
             sources=() if self.observed is None else self.observed.numbers(),
+            awaiting_approval=0 if self.rehearsed is None else self.rehearsed.awaiting_approval,
             notes=(
                 *(() if self.observed is None else self.observed.notes),
                 *(() if self.rehearsed is None else self.rehearsed.notes),

@@ -61,6 +61,8 @@ class ProvisionReport:
     sources: tuple[SourceNumbers, ...] = ()
     notes: tuple[str, ...] = ()
     """Records that could not be read in full, and issuers nobody reads."""
+    awaiting_approval: int = 0
+    """Accounts that wait for an administrator once the plan is carried out."""
 
     @property
     def keeps_nothing(self) -> bool:
@@ -119,6 +121,7 @@ def report_as_json(report: ProvisionReport) -> dict[str, Any]:
         },
         "sources": [asdict(numbers) for numbers in report.sources],
         "notes": list(report.notes),
+        "awaiting_approval": report.awaiting_approval,
     }
 
 

@@ -22,6 +22,7 @@ from idmap.domain.provisioning import (
     GuardLimits,
     GuardReport,
     JoinGroups,
+    KeepGroups,
     LeaveGroups,
     OpenAccount,
     OpenGroup,
@@ -29,6 +30,7 @@ from idmap.domain.provisioning import (
     Plan,
     RestoreAccount,
     StartGrace,
+    StartMembershipGrace,
     SuspendAccount,
     check_guard,
     plan_changes,
@@ -64,6 +66,8 @@ class Rehearsed:
     """For each listing: the people whose record it changes."""
     owners: Mapping[Identity, int]
     """The accounts of those who have one."""
+    awaiting_approval: int
+    """Accounts that are pending once the plan is carried out."""
     last_change: int
     """The newest entry of the record of changes when the rehearsal began."""
     notes: tuple[str, ...] = ()
@@ -110,7 +114,10 @@ def rehearse(writer: RegistryWriter, observed: Observed, limits: GuardLimits, at
     emptied = tuple(sorted((before - writer.observed_groups()) & watched))
     population = sum(states.get(state, 0) for state in _USABLE)
     guard = check_guard(plan, limits, population, emptied)
-    return Rehearsed(plan, guard, recorded, owners, last_change, tuple(_stale_paths(writer)))
+    new = sum(isinstance(change, OpenAccount) and change.pending for change in plan.changes)
+    awaiting = states.get(AccountState.PENDING, 0) + new
+    notes = tuple(_stale_paths(writer))
+    return Rehearsed(plan, guard, recorded, owners, awaiting, last_change, notes)
 
 
 def record(writer: RegistryWriter, observed: Observed) -> tuple[frozenset[Identity], ...]:
@@ -154,6 +161,10 @@ def _apply(writer: RegistryWriter, change: Change, group_range: str) -> None:
             writer.move_account(change.account_id, AccountEvent.GRACE_PASSED)
         case JoinGroups():
             writer.change_groups(change.account_id, join=change.groups)
+        case StartMembershipGrace():
+            writer.set_membership_grace(change.account_id, change.groups, change.until)
+        case KeepGroups():
+            writer.set_membership_grace(change.account_id, change.groups, None)
         case LeaveGroups():
             writer.change_groups(change.account_id, leave=change.groups)
         case ChangeShell():

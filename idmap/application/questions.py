@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from idmap.domain.accounts import AccountState
 from idmap.domain.identity import Identity
+from idmap.domain.linking import EvidenceState
 
 Item = TypeVar("Item")
 
@@ -60,6 +61,16 @@ class IdentityQuestion:
     robot: bool | None = None
     group: str | None = None
     """Recorded in the group with this path."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceQuestion:
+    """Which evidence for links. In order of its id."""
+
+    state: EvidenceState | None = EvidenceState.OPEN
+    """Open evidence that its source withdrew is left out."""
+    linkable: bool = False
+    """Only what names an identity that a door here takes, and that is not linked to the person already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from idmap.domain.reasons import Reason
 
 
 class AccountState(StrEnum):
+    PENDING = "pending"
+    """Number and name are issued; not usable, and no node hears of it, until a person approves."""
     ACTIVE = "active"
     GRACE = "grace"
     SUSPENDED = "suspended"
@@ -29,6 +31,7 @@ class AccountState(StrEnum):
 class AccountEvent(StrEnum):
     """What may happen to an account."""
 
+    APPROVED_BY_PERSON = "approved_by_person"
     ENTITLEMENT_LOST = "entitlement_lost"
     GRACE_PASSED = "grace_passed"
     ENTITLEMENT_RETURNED = "entitlement_returned"
@@ -40,6 +43,12 @@ class AccountEvent(StrEnum):
 _A, _E = AccountState, AccountEvent
 TRANSITIONS: Final[Mapping[AccountState, Mapping[AccountEvent, AccountState]]] = MappingProxyType(
     {
+        _A.PENDING: MappingProxyType(
+            {
+                _E.APPROVED_BY_PERSON: _A.ACTIVE,
+                _E.CLOSED: _A.TOMBSTONE,
+            }
+        ),
         _A.ACTIVE: MappingProxyType(
             {
                 _E.ENTITLEMENT_LOST: _A.GRACE,
@@ -75,6 +84,10 @@ def next_state(state: AccountState, event: AccountEvent) -> AccountState:
         raise Conflict(Reason.TRANSITION_REFUSED, f"{event} in state {state}") from None
 
 
+UNKNOWN_TO_NODES: Final = frozenset({AccountState.PENDING, AccountState.TOMBSTONE})
+"""Accounts in these states have no place on a node."""
+
+
 def is_held(event: AccountEvent) -> bool:
     """Whether the account is *held* after `event`: suspended by a person, so that only a person restores it."""
     return event is AccountEvent.SUSPENDED_BY_PERSON
@@ -86,6 +99,15 @@ class PosixGroup:
 
     name: GroupName
     gid_number: GidNumber
+
+
+@dataclass(frozen=True, slots=True)
+class LeavingGroup:
+    """A group that an account keeps for a while after its person left it (membership grace)."""
+
+    group: PosixGroup
+    until: date
+    """The last day (UTC) of the membership."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +130,8 @@ class Account:
     """The rule that gave it, for `explain`."""
     held: bool = False
     """Suspended by a person: provisioning leaves it suspended, whatever the sources say."""
+    leaving: tuple[LeavingGroup, ...] = ()
+    """Of `secondary_groups` those in membership grace; nodes are told of them as of the others."""
 
     @property
     def has_private_group(self) -> bool:

@@ -199,6 +199,16 @@ def check_recent_authentication(reading: Reading) -> None:
         raise _refused(Reason.AUTHENTICATION_TOO_OLD, f"{reading.at - authenticated_at} s ago")
 
 
+def read_auth_time(claims: Mapping[str, Any]) -> int | None:
+    """Only what asks for a recent login looks at it; unreadable, it is as old as can be, and refuses nothing else."""
+    if "auth_time" not in claims:
+        return None
+    try:
+        return _date(claims, "auth_time")
+    except TokenRefused:
+        return 0
+
+
 def _find_robot(claims: Mapping[str, Any], identity: Identity) -> str | None:
     """Why the subject is no person; None when it may be one."""
     subjects = {str(identity.subject), *_texts(claims, "sub")}

@@ -47,6 +47,13 @@ class VerifiedClaims:
     assurance: Assurance = NO_ASSURANCE
     robot: bool = False
     """The subject is a client or a host; only rules for robots match it."""
+    auth_time: int | None = None
+    """When the person logged in, where the issuer says it (OpenID Connect Core §2); 0 when it says so unreadably."""
+
+    @property
+    def authenticated_at(self) -> int:
+        """`auth_time`, else the time of issue."""
+        return self.issued_at if self.auth_time is None else self.auth_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,7 @@ def check_claims(
         resources=reading.asserted.resources,
         assurance=reading.assurance,
         robot=reading.robot,
+        auth_time=checks.read_auth_time(claims),
     )
 
 

@@ -36,6 +36,8 @@ class Recorded:
     """Bans of the identity, of its account, and of the account's other identities."""
     robot: bool = False
     """A client, a host or a service account: only rules for robots match it, and those match nobody else."""
+    also: frozenset[Identity] = frozenset()
+    """Other identities whose facts these are too, where `persons.as_one` put a person together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +103,15 @@ def decide(
 def account_reason(account: Account, bans: Iterable[Ban], at: int) -> Reason:
     """What any door says of the account alone; the C account phase gives the same answer.
 
-    Order of precedence: closed, banned, suspended, expired, grace ended.
+    Order of precedence: closed, banned, pending, suspended, expired, grace ended. Nodes never hear of a pending one.
     """
     today = day_of(at)
     if account.state is AccountState.TOMBSTONE:
         return Reason.ACCOUNT_UNKNOWN
     if any(ban.holds(at) for ban in bans):
         return Reason.BANNED
+    if account.state is AccountState.PENDING:
+        return Reason.ACCOUNT_AWAITS_APPROVAL
     if account.state is AccountState.SUSPENDED:
         return Reason.ACCOUNT_SUSPENDED
     if account.expires_on is not None and today > account.expires_on:
@@ -170,9 +174,9 @@ def _matches(recorded: Recorded, rule: Rule) -> bool:
     """Rules for robots match robots alone, and the others people alone."""
     if not recorded.active_at_source or recorded.robot is not rule.robots:
         return False
-    named = recorded.identity.subject in rule.subjects
-    return rule.group in recorded.groups or (
-        named and recorded.identity.issuer == rule.group.issuer
+    return rule.group in recorded.groups or any(
+        identity.subject in rule.subjects and identity.issuer == rule.group.issuer
+        for identity in (recorded.identity, *recorded.also)
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from idmap.domain.accounts import Account, AccountState, PosixGroup
+from idmap.domain.accounts import UNKNOWN_TO_NODES, Account, PosixGroup
 from idmap.domain.errors import InvalidInput
 from idmap.domain.names import ROOT_EQUIVALENT_GROUPS, is_adoptable, is_reserved
 from idmap.domain.numbers import NumberKind, NumberRange, is_refused_number
@@ -72,13 +72,13 @@ def group_line(group: PosixGroup) -> str:
 
 
 def posix_chunks(accounts: Iterable[Account], groups: Iterable[PosixGroup]) -> dict[str, bytes]:
-    """Chunk name → canonical bytes. Tombstones are left out: they have no place on a node.
+    """Chunk name → canonical bytes. Pending accounts and tombstones have no place on a node.
 
     A private group stands before its account, in the same chunk, so that one new account changes one chunk.
     """
     users: dict[int, list[tuple[int, str]]] = {index: [] for index in range(USER_CHUNKS)}
     for account in accounts:
-        if account.state is not AccountState.TOMBSTONE:
+        if account.state not in UNKNOWN_TO_NODES:
             line = user_line(account)
             if account.has_private_group:
                 line = f"{group_line(account.primary_group)}\n{line}"

@@ -22,6 +22,7 @@ from idmap.domain.groups import Group, is_federated
 from idmap.domain.identity import Identity
 from idmap.domain.names import GroupName, Username, spell_group_names, spell_usernames
 from idmap.domain.numbers import GidNumber
+from idmap.domain.persons import as_one, memberships
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
 from idmap.domain.spelling import NO_SPELLING, PrefixCounter, Spelling
@@ -72,6 +73,8 @@ class OpenAccount:
     """Each of them is tried with the numbers from 2 to this one too, before the next."""
     counter: PrefixCounter | None = None
     """Names the account when all of them are taken; without one the name is made from the number."""
+    pending: bool = False
+    """The class asks for an administrator's approval first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,31 @@ class JoinGroups:
 
 
 @dataclass(frozen=True, slots=True)
+class StartMembershipGrace:
+    """The groups are left; the account keeps them until the end of that day."""
+
+    KIND: ClassVar[str] = "start_membership_grace"
+    REMOVES: ClassVar[bool] = True
+    account_id: int
+    username: Username
+    groups: tuple[Group, ...]
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
+class KeepGroups:
+    """The person is a member again: membership grace ends and nothing is lost."""
+
+    KIND: ClassVar[str] = "keep_groups"
+    REMOVES: ClassVar[bool] = False
+    account_id: int
+    username: Username
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LeaveGroups:
-    """Memberships have no grace: leaving a group is leaving its data. Sessions already running keep theirs."""
+    """Without membership grace, or after it: leaving a group is leaving its data. Running sessions keep theirs."""
 
     KIND: ClassVar[str] = "leave_groups"
     REMOVES: ClassVar[bool] = True
@@ -141,12 +167,15 @@ Change = (
     | StartGrace
     | SuspendAccount
     | JoinGroups
+    | KeepGroups
+    | StartMembershipGrace
     | LeaveGroups
     | ChangeShell
 )
 
 _ORDER: Final = (
-    OpenGroup, OpenAccount, RestoreAccount, JoinGroups, ChangeShell, LeaveGroups, StartGrace, SuspendAccount,
+    OpenGroup, OpenAccount, RestoreAccount, JoinGroups, KeepGroups, ChangeShell,
+    StartMembershipGrace, LeaveGroups, StartGrace, SuspendAccount,
 )  # fmt: skip
 """Gains before losses, so that a run cut short by a crash has taken nothing it had not announced."""
 
@@ -223,25 +252,15 @@ def _changes_for_account(
 ) -> Iterable[Change]:
     """One account is one person, whatever number of identities they have: it is judged once, by what
     all of them together are members of. Otherwise one identity's leaving would end what another still gives."""
-    first = identities[0].recorded
-    active = [person.recorded for person in identities if person.recorded.active_at_source]
-    # A person's account that a robot is linked to stays a person's: the robot adds nothing to it.
-    active = [recorded for recorded in active if not recorded.robot] or active
-    together = replace(
-        first,
-        active_at_source=bool(active),
-        robot=(active or [first])[0].robot,
-        identity=(active or [first])[0].identity,
-        groups=frozenset(group for recorded in active or [first] for group in recorded.groups),
-    )
-    account = first.account
+    recorded = [person.recorded for person in identities]
+    account = recorded[0].account
     if account is None or account.state is AccountState.TOMBSTONE:
         return
-    grant = decide(together, rules, at).grant
+    grant = decide(as_one(recorded), rules, at).grant
     if grant is None:
-        yield from _without_grant(account, together, rules, groups_of, at)
+        yield from _without_grant(account, memberships(recorded), rules, groups_of, at)
     else:
-        yield from _with_grant(account, grant, groups_of)
+        yield from _with_grant(account, grant, groups_of, at)
 
 
 def _open(person: PersonFacts, grant: Grant, rules: RuleSet) -> OpenAccount:
@@ -262,27 +281,30 @@ def _open(person: PersonFacts, grant: Grant, rules: RuleSet) -> OpenAccount:
         instead=names[1:],
         last_suffix=account_class.naming.last_suffix,
         counter=account_class.naming.counter,
+        pending=account_class.approval_required,
     )
 
 
 def _without_grant(
     account: Account,
-    recorded: Recorded,
+    member_of: frozenset[Group],
     rules: RuleSet,
     groups_of: Mapping[GidNumber, Group],
     at: int,
 ) -> Iterable[Change]:
-    """Grace first, suspension only after its last day. The rule that gave the account sets the length.
+    """Grace first, suspension only after its last day. The rule that gave the account sets the lengths.
 
-    Grace is the account's; a group the person has left is left now (memberships have a grace of their own: none).
+    Grace is the account's; a group the person has left is left by itself (memberships have a grace of their own). A
+    pending account waits on: there is nothing yet to take away.
     """
-    left = _held(account, groups_of) - recorded.groups
-    if left:
-        yield LeaveGroups(account.account_id, account.username, tuple(sorted(left)))
+    given_by = {rule.rule_id: rule.account_class for rule in rules.rules}.get(account.rule_id)
+    membership_days = given_by.membership_grace_days if given_by else 0
+    left = _held(account, groups_of) - member_of
+    yield from _leaving(account, left, membership_days, groups_of, at)
     today = day_of(at)
     if account.state is AccountState.ACTIVE:
-        days = {rule.rule_id: rule.account_class.grace_days for rule in rules.rules}
-        until = today + timedelta(days=days.get(account.rule_id, _DEFAULT_GRACE_DAYS))
+        days = given_by.grace_days if given_by else _DEFAULT_GRACE_DAYS
+        until = today + timedelta(days=days)
         yield StartGrace(account.account_id, account.username, until)
     elif account.grace_until is not None and today > account.grace_until:
         # Only an account in grace has a date: a suspended one stays as it is.
@@ -294,18 +316,51 @@ _DEFAULT_GRACE_DAYS: Final = 30
 
 
 def _with_grant(
-    account: Account, grant: Grant, groups_of: Mapping[GidNumber, Group]
+    account: Account, grant: Grant, groups_of: Mapping[GidNumber, Group], at: int
 ) -> Iterable[Change]:
-    if account.state is not AccountState.ACTIVE and not account.held:
+    if account.state in _RETURNING and not account.held:
         yield RestoreAccount(account.account_id, account.username)
     held = _held(account, groups_of)
     wanted = set(grant.secondary_groups) - {groups_of.get(account.primary_group.gid_number)}
     if wanted - held:
         yield JoinGroups(account.account_id, account.username, tuple(sorted(wanted - held)))
-    if held - wanted:
-        yield LeaveGroups(account.account_id, account.username, tuple(sorted(held - wanted)))
+    days = grant.rule.account_class.membership_grace_days
+    yield from _leaving(account, held - wanted, days, groups_of, at)
     if account.shell != grant.rule.account_class.shell:
         yield ChangeShell(account.account_id, account.username, grant.rule.account_class.shell)
+
+
+_RETURNING: Final = frozenset({AccountState.GRACE, AccountState.SUSPENDED})
+"""States that an entitlement ends by itself; a pending account waits for a person whatever the sources say."""
+
+
+def _leaving(
+    account: Account,
+    left: set[Group],
+    grace_days: int,
+    groups_of: Mapping[GidNumber, Group],
+    at: int,
+) -> Iterable[Change]:
+    """What becomes of held groups: `left` are the person's no more, the others are theirs.
+
+    A day once promised is kept, whatever the rules say by then. A pending account has nothing to wait with.
+    """
+    today = day_of(at)
+    promised = {groups_of[one.group.gid_number]: one.until for one in account.leaving}
+    back = promised.keys() - left
+    if back:
+        yield KeepGroups(account.account_id, account.username, tuple(sorted(back)))
+    if account.state is AccountState.PENDING:
+        grace_days = 0
+    over = {group for group, until in promised.items() if group in left and today > until}
+    new = left - promised.keys()
+    if new and grace_days:
+        until = today + timedelta(days=grace_days)
+        yield StartMembershipGrace(account.account_id, account.username, tuple(sorted(new)), until)
+    elif new:
+        over |= new
+    if over:
+        yield LeaveGroups(account.account_id, account.username, tuple(sorted(over)))
 
 
 def _held(account: Account, groups_of: Mapping[GidNumber, Group]) -> set[Group]:
@@ -340,7 +395,9 @@ def check_guard(
     """Counts the accounts that lose something. `population`: usable accounts before the plan;
     `emptied`: groups that had members and now have none. The caller decides what a stop means."""
     losers = {
-        c.username for c in plan.changes if isinstance(c, StartGrace | SuspendAccount | LeaveGroups)
+        change.username
+        for change in plan.changes
+        if isinstance(change, StartGrace | SuspendAccount | StartMembershipGrace | LeaveGroups)
     }
     allowed = max(limits.floor, population * limits.max_percent // 100)
     stopped = []

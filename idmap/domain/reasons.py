@@ -52,12 +52,21 @@ class Reason(StrEnum):
     IDENTITY_MISMATCH = "identity_mismatch"
     ACCOUNT_UNKNOWN = "account_unknown"
     ACCOUNT_PENDING = "account_pending"
+    ACCOUNT_AWAITS_APPROVAL = "account_awaits_approval"
     ACCOUNT_SUSPENDED = "account_suspended"
     ACCOUNT_EXPIRED = "account_expired"
     ACCOUNT_CLOSED = "account_closed"
     GRACE_ENDED = "grace_ended"
     BANNED = "banned"
     NO_RULE_MATCHES = "no_rule_matches"
+
+    # several identities of one account
+    IDENTITY_LINKED_ELSEWHERE = "identity_linked_elsewhere"
+    IDENTITY_NOT_LINKABLE = "identity_not_linkable"
+    ROBOT_AND_PERSON = "robot_and_person"
+    LAST_IDENTITY = "last_identity"
+    EVIDENCE_CONTRADICTED = "evidence_contradicted"
+    EVIDENCE_SETTLED = "evidence_settled"
 
     # the node
     LOCAL_ACCOUNT = "local_account"
@@ -249,6 +258,10 @@ REASONS: Final = MappingProxyType(
         Reason.ACCOUNT_PENDING: _T(
             "The account is not ready yet.", "Wait until the node class reports the revision."
         ),
+        Reason.ACCOUNT_AWAITS_APPROVAL: _T(
+            "The account waits for an administrator's approval.",
+            "An administrator looks at it and runs 'idmap accounts approve'.",
+        ),
         Reason.ACCOUNT_SUSPENDED: _T(
             "The account is suspended.", "Ask your project's manager to restore your membership."
         ),
@@ -262,6 +275,30 @@ REASONS: Final = MappingProxyType(
         Reason.NO_RULE_MATCHES: _T(
             "No rule of this site gives you an account.",
             "Ask which group gives access; 'idmap explain' shows what was considered.",
+        ),
+        Reason.IDENTITY_LINKED_ELSEWHERE: _T(
+            "This identity has another account already.",
+            "Two accounts are merged by an administrator only; 'idmap identities show' tells whose it is.",
+        ),
+        Reason.IDENTITY_NOT_LINKABLE: _T(
+            "No door of this site takes this identity.",
+            "Only an OpenID Connect identity of a trusted issuer can be linked; see 'idmap issuers list'.",
+        ),
+        Reason.ROBOT_AND_PERSON: _T(
+            "A robot and a person do not share an account.",
+            "Give the robot an account of its own by a rule for robots.",
+        ),
+        Reason.LAST_IDENTITY: _T(
+            "It is the account's last identity; without it nobody could use the account.",
+            "Suspend or close the account first, or link another identity.",
+        ),
+        Reason.EVIDENCE_CONTRADICTED: _T(
+            "More than one person claims this linked id; at most one of them can be right.",
+            "Refuse the wrong claims with 'idmap identities evidence refuse', then approve the right one.",
+        ),
+        Reason.EVIDENCE_SETTLED: _T(
+            "This evidence is decided, or its source says it no longer.",
+            "'idmap identities link' and 'unlink' change what an account's identities are.",
         ),
         Reason.LOCAL_ACCOUNT: _T(
             "This node has an account of its own under that name or number.",

@@ -39,6 +39,10 @@ class AccountClass:
     home: str
     """Template; `{username}` is its one variable."""
     grace_days: int
+    membership_grace_days: int = 0
+    """How long a secondary group is kept after its member left it; 0 for not at all."""
+    approval_required: bool = False
+    """New accounts stay pending until an administrator approves them."""
     naming: Naming = DEFAULT_NAMING
 
     def home_of(self, username: str) -> str:
@@ -198,6 +202,12 @@ def _check_ranges_of_robots(rules: tuple[Rule, ...]) -> None:
             )
 
 
+_CLASS_MEMBERS: Final = {
+    "username", "username_suffixes",
+    "range", "primary_group", "shell", "home", "grace_days", "membership_grace_days", "approval",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class _Class:
     """A class as written: its primary group is a path until a rule supplies the issuer."""
@@ -207,31 +217,37 @@ class _Class:
 
     def for_issuer(self, issuer: Issuer) -> AccountClass:
         where = f"class {self.name}"
-        _known(
-            self.body,
-            {
-                "range", "primary_group", "shell", "home", "grace_days",
-                "username", "username_suffixes",
-            },
-            where,
-        )  # fmt: skip
+        _known(self.body, _CLASS_MEMBERS, where)
         if not self.body.get("primary_group"):
             raise InvalidInput(Reason.CLASS_WITHOUT_PRIMARY_GROUP, where)
         home = _path(self.body, "home", where)
         if re.sub(r"\{username\}", "", home).count("{"):
             raise _invalid(where, "home: {username} is the only variable")
-        grace_days = self.body.get("grace_days", 30)
-        if type(grace_days) is not int or not 0 <= grace_days <= MAX_GRACE_DAYS:
-            raise _invalid(where, f"grace_days: 0 to {MAX_GRACE_DAYS}")
         return AccountClass(
             name=self.name,
             number_range=_label(self.body, "range", where),
             primary_group=_primary_group(issuer, self.body["primary_group"], where),
             shell=_path(self.body, "shell", where),
             home=home,
-            grace_days=grace_days,
+            grace_days=_days(self.body, "grace_days", where, default=30),
+            membership_grace_days=_days(self.body, "membership_grace_days", where, default=0),
+            approval_required=_approval(self.body, where),
             naming=parse_naming(self.body, where),
         )
+
+
+def _days(body: Mapping[str, Any], member: str, where: str, default: int) -> int:
+    days = body.get(member, default)
+    if type(days) is not int or not 0 <= days <= MAX_GRACE_DAYS:
+        raise _invalid(where, f"{member}: 0 to {MAX_GRACE_DAYS}")
+    return days
+
+
+def _approval(body: Mapping[str, Any], where: str) -> bool:
+    value = body.get("approval", "none")
+    if value not in {"none", "required"}:
+        raise _invalid(where, "approval: none or required")
+    return bool(value == "required")
 
 
 def _parse_rule(body: Mapping[str, Any], index: int, classes: Mapping[str, _Class]) -> Rule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idmap.application.explain import explain_identity
@@ -23,6 +23,7 @@ EVENTS = (
 )
 
 
+@settings(deadline=None)
 @given(
     member=st.booleans(),
     event=st.sampled_from(EVENTS),

@@ -14,7 +14,7 @@ import pytest
 from demo_site import PrivateHost
 from demo_site.site import API_AUDIENCE, SSH_AUDIENCE, DemoSite, start_site
 from demo_site.story import SCENES, Story
-from tests.e2e.npm_provider import node_directory, running_oidc_provider
+from tests.e2e.npm_provider import RunningProvider, node_directory, running_oidc_provider
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +56,24 @@ def test_a_token_of_a_provider_that_nobody_here_wrote_logs_in(site: DemoSite) ->
         assert f"({username})" in done.stdout, done.stderr
         done = site.laptop.with_secret("erin", token)
         assert "identity_mismatch" in done.stderr
+        _link_a_second_identity(site, provider, username)
+
+
+def _link_a_second_identity(site: DemoSite, provider: RunningProvider, username: str) -> None:
+    """Two fresh logins link it; then the person is the same account at the node, whichever of the two they show."""
+
+    def work(audience: str) -> str:
+        return provider.mint(sub="visitor-1-at-work", audience=audience)
+
+    done = site.laptop.with_secret(username, work(SSH_AUDIENCE))
+    assert "identity_unknown" in done.stderr
+    own = provider.mint(sub="visitor-1", audience=API_AUDIENCE)
+    answer = site.api("POST", "/v1/me/links", own, body={"token": work(API_AUDIENCE)})
+    assert answer.status == 200, answer.text
+    assert answer.json()["account"]["username"] == username
+    site.wait_for_revision()
+    for token in (work(SSH_AUDIENCE), provider.mint(sub="visitor-1", audience=SSH_AUDIENCE)):
+        done = site.laptop.with_secret(username, token)
+        assert f"({username})" in done.stdout, done.stderr
+    done = site.laptop.with_secret("erin", work(SSH_AUDIENCE))
+    assert "identity_mismatch" in done.stderr

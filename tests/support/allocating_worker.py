@@ -1,7 +1,8 @@
 """A process that allocates accounts and kills itself where it was told to, without a hook in production code.
 
 The failpoints are where SQLAlchemy and Python say what happens: an engine's `commit` comes before COMMIT, a pool's
-`reset` after it, and Python's audit events tell of the marks file being made and of its being put in place.
+`reset` after it, and Python's audit events tell of the journal being opened, and of the marks file being made and put
+in place.
 At one of them, drawn by a seed, the process sends itself SIGKILL, which leaves no `finally` and no `atexit` to run.
 """
 
@@ -43,6 +44,7 @@ NAMES: Final = 700
 """So many usernames are wished for: most people find theirs taken."""
 
 FAILPOINTS: Final = (
+    "at_journal",
     "before_marks",
     "marks_not_in_place",
     "before_commit",
@@ -130,11 +132,14 @@ class Fate:
             self.here("after_commit")
 
     def _on_audit(self, name: str, arguments: tuple[Any, ...]) -> None:
-        if name not in {"open", "os.rename"} or "high-water" not in str(arguments[0]):
+        if name not in {"open", "os.rename"}:
             return
-        if name == "os.rename":
+        path = str(arguments[0])
+        if path.endswith(".issued"):
+            self.here("at_journal")
+        elif name == "os.rename" and "high-water" in path:
             self.here("marks_not_in_place")
-        elif str(arguments[0]).endswith(".new"):
+        elif "high-water" in path and path.endswith(".new"):
             self.here("before_marks")
 
 

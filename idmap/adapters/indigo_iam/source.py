@@ -190,6 +190,7 @@ def _merge(
             readable=record.problem is None,
             robot=record.robot,
             spelling=record.spelling,
+            linked_ids=record.linked_ids,
         )
 
 

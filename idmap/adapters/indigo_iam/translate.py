@@ -16,6 +16,7 @@ from typing import Any, Final, TypeGuard
 from idmap.domain.errors import InvalidInput, SourceFailed
 from idmap.domain.groups import MAX_PATH
 from idmap.domain.identity import Subject, parse_subject
+from idmap.domain.linking import LinkedId, LinkedIdKind
 from idmap.domain.reasons import Reason
 from idmap.domain.spelling import MAX_FACT, NO_SPELLING, Spelling, local_part
 
@@ -25,6 +26,12 @@ MAX_TOTAL: Final = 5_000_000
 """More members than any community has; above it the number is an error, not a size to reserve for."""
 
 _MAX_ID: Final = 255
+_MAX_LINKED: Final = 1024
+"""Longer than any issuer, entity id or distinguished name in use."""
+
+_KEPT_LINKED: Final = 32
+"""So many linked ids of one person are kept: more than people have, and a bound on what a source can make us store."""
+
 _KEPT_USER_NAME: Final = 256
 """INDIGO IAM stores at most 128 characters. A longer one spells no username anyhow; it is cut, not refused."""
 
@@ -58,6 +65,8 @@ class PersonRecord:
     """A service account (INDIGO IAM 1.11 and later say so)."""
     spelling: Spelling = NO_SPELLING
     """Lenient: what does not read as expected spells nothing."""
+    linked_ids: tuple[LinkedId, ...] = ()
+    """Who IAM says they are too: evidence, and never more."""
     problem: str | None = None
     """Names the field that could not be read; the other members then mean nothing."""
 
@@ -126,6 +135,7 @@ def parse_person(row: object, at: int) -> PersonRecord:
             group_uuids=_group_uuids(record),
             robot=_service_account(record),
             spelling=_spelling(record),
+            linked_ids=_linked_ids(record),
         )
     except _Unreadable as error:
         return PersonRecord(subject, False, None, frozenset(), problem=str(error))
@@ -211,6 +221,26 @@ def _service_account(row: Mapping[str, Any]) -> bool:
     return said is True
 
 
+_LINKED: Final = (
+    (LinkedIdKind.OIDC, "oidcIds", "issuer", "subject"),
+    (LinkedIdKind.SAML, "samlIds", "idpId", "userId"),
+    (LinkedIdKind.CERTIFICATE, "certificates", "issuerDn", "subjectDn"),
+)
+"""Where IAM keeps linked ids, and the two members that are one. Of certificates the names, never a PEM body."""
+
+
+def _linked_ids(row: Mapping[str, Any]) -> tuple[LinkedId, ...]:
+    """Sorted, each once. They decide nothing, so one that does not read is no reason to leave a person unread."""
+    found = set()
+    for kind, member, issuer, subject in _LINKED:
+        listed = _extension(row).get(member)
+        for one in listed if isinstance(listed, list) else ():
+            said = (one.get(issuer), one.get(subject)) if isinstance(one, dict) else ()
+            if said and all(map(_is_linked_id, said)):
+                found.add(LinkedId(kind, *map(str, said)))
+    return tuple(sorted(found)[:_KEPT_LINKED])
+
+
 def _ended(row: Mapping[str, Any], at: int) -> bool:
     """Whether the membership's end is past; IAM itself waits a week before it says `active: false`."""
     end = _extension(row).get("endTime")
@@ -228,6 +258,11 @@ def _subject(value: object) -> Subject:
         return parse_subject(value)
     except InvalidInput as error:
         raise _incomplete("a person without a readable id") from error
+
+
+def _is_linked_id(value: object) -> bool:
+    """Printable: no database takes a lone surrogate or a NUL."""
+    return isinstance(value, str) and 1 <= len(value) <= _MAX_LINKED and value.isprintable()
 
 
 def _is_id(value: object) -> TypeGuard[str]:

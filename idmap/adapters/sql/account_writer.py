@@ -152,7 +152,7 @@ class AccountWriter(Transaction):
             ),
             home=change.home.replace("{username}", name),
             shell=change.shell,
-            state=AccountState.ACTIVE,
+            state=AccountState.PENDING if change.pending else AccountState.ACTIVE,
             grace_until=None,
             expires_on=None,
             rule_id=change.rule_id,
@@ -175,6 +175,7 @@ class AccountWriter(Transaction):
             issuer=identity.issuer,
             subject=identity.subject,
             spelled=change.spelled,
+            state=str(account.state),
             primary_group=primary_group.name if private else change.primary_group.path,
             secondary_groups=sorted(group.name for _, group in secondary),
         )
@@ -245,8 +246,35 @@ class AccountWriter(Transaction):
         self._nodes_must_know()
         now_held = (held - set(leaving.values())) | set(joining.values())
         return replace(
-            account, secondary_groups=tuple(sorted(now_held, key=lambda group: group.gid_number))
+            account,
+            secondary_groups=tuple(sorted(now_held, key=lambda group: group.gid_number)),
+            leaving=tuple(one for one in account.leaving if one.group in now_held),
         )
+
+    def set_membership_grace(
+        self, account_id: int, groups: Iterable[Group], until: date | None
+    ) -> Account:
+        """Conflict(VERSION_CONFLICT) when the account does not hold one of them."""
+        account = self._open_account_of(account_id)
+        known = self._posix_group_rows()
+        wanted = {known[group][0]: known[group][1] for group in groups if group in known}
+        absent = sorted(
+            {g.name for g in wanted.values()} - {g.name for g in account.secondary_groups}
+        )
+        if absent or not wanted:
+            raise Conflict(Reason.VERSION_CONFLICT, f"account {account_id} is not in {absent}")
+        self._db.execute(
+            update(MEMBERSHIPS)
+            .where(MEMBERSHIPS.c.account_id == account_id, MEMBERSHIPS.c.group_id.in_(wanted))
+            .values(grace_until=until)
+        )
+        self._record(
+            "set_membership_grace",
+            account_id=account_id,
+            groups=sorted(group.name for group in wanted.values()),
+            until=None if until is None else until.isoformat(),
+        )
+        return self._get_account(account_id)
 
     def change_shell(self, account_id: int, shell: str) -> Account:
         account = self._open_account_of(account_id)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
+from idmap.adapters.sql.evidence_writer import EvidenceWriter, canonical
 from idmap.adapters.sql.group_writer import GroupWriter
 from idmap.adapters.sql.records import spelling_of, spelling_text
 from idmap.adapters.sql.tables import GROUPS, IDENTITIES, OBSERVATIONS
@@ -21,6 +22,7 @@ from idmap.application.ports import ListedPerson, Listing
 from idmap.domain.errors import InvalidInput, SourceFailed
 from idmap.domain.groups import OUR_ISSUERS, Group
 from idmap.domain.identity import Identity, Issuer, Subject
+from idmap.domain.linking import LinkedId
 from idmap.domain.reasons import Reason
 from idmap.domain.spelling import NO_SPELLING, Spelling
 
@@ -73,9 +75,11 @@ class _Known:
     new: bool = False
     observed: set[tuple[int, str]] = field(default_factory=set)
     """(group, who said it), of watched groups: by this source, and stale ones by tokens."""
+    evidence: dict[LinkedId, tuple[int, bool]] = field(default_factory=dict)
+    """What this source ever said of their other ids: the row, and whether it still says so."""
 
 
-class ObservationWriter(GroupWriter):
+class ObservationWriter(EvidenceWriter, GroupWriter):
     """The part of `RegistryWriter` that records where people were seen."""
 
     _facts: frozenset[str] = frozenset()
@@ -103,6 +107,7 @@ class ObservationWriter(GroupWriter):
                 identity_id = self._next_key(IDENTITIES.c.identity_id)
                 known[subject] = _Known(identity_id, new=True)
         ids = {group: group_id for group_id, group in watched.items()}
+        issuers = self._canonical_issuers()
         changed: set[Identity] = set()
         for subject, before in known.items():
             person = listed.get(subject)
@@ -110,7 +115,11 @@ class ObservationWriter(GroupWriter):
                 differs = self._leave_alone(listing, subject, before)
             else:
                 wanted = {ids[g] for g in person.groups if g in ids} if person else set()
-                differs = self._replace(listing, source, subject, before, person, wanted, watched)
+                says = person.linked_ids if person else ()
+                claims = frozenset(canonical(claim, issuers) for claim in says)
+                differs = self._replace(
+                    listing, source, subject, before, person, wanted, watched, claims
+                )
             if differs:
                 changed.add(Identity(listing.issuer, Subject(subject)))
         self._mark_listed(list(watched), listing.began)
@@ -249,6 +258,8 @@ class ObservationWriter(GroupWriter):
             for number, group_id, who in self._db.execute(theirs):
                 # A watched group's observations are of its issuer's people alone (law 1).
                 known[number].observed.add((group_id, who))
+            for number, claims in self._known_evidence(source, people).items():
+                known[number].evidence = claims
         return by_subject
 
     def _leave_alone(self, listing: Listing, subject: str, before: _Known) -> bool:
@@ -277,6 +288,7 @@ class ObservationWriter(GroupWriter):
         person: ListedPerson | None,
         wanted: set[int],
         watched: dict[int, Group],
+        claims: frozenset[LinkedId],
     ) -> bool:
         """A readable person, or one who is not listed and so loses the watched groups."""
         active = before.active if person is None else person.active
@@ -305,7 +317,10 @@ class ObservationWriter(GroupWriter):
                 spelling=spelling,
             )
         after = {(number, source) for number in wanted}
-        if not saved and after == before.observed:
+        came, went = self._replace_evidence(
+            before.identity_id, source, before.evidence, claims, listing.began
+        )
+        if not saved and after == before.observed and not came and not went:
             return False
         self._hold_back(
             _REMOVE,
@@ -334,6 +349,8 @@ class ObservationWriter(GroupWriter):
             active=active,
             gained=sorted(watched[number].path for number in wanted - held),
             lost=sorted(watched[number].path for number in held - wanted),
+            **({"also_claimed": came} if came else {}),
+            **({"no_longer_claimed": went} if went else {}),
         )
         return True
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
 
-from idmap.adapters.sql import changes, people
+from idmap.adapters.sql import changes, evidence, people
 from idmap.adapters.sql.records import (
     Record,
     ban_of,
@@ -32,6 +32,7 @@ from idmap.adapters.sql.tables import (
     CREDENTIALS,
     GROUPS,
     IDENTITIES,
+    LINK_EVIDENCE,
     MEMBERSHIPS,
     NODES,
     OBSERVATIONS,
@@ -50,6 +51,7 @@ from idmap.application.questions import (
     AccountQuestion,
     BanQuestion,
     ChangeQuestion,
+    EvidenceQuestion,
     GroupQuestion,
     IdentityQuestion,
     Page,
@@ -61,6 +63,7 @@ from idmap.domain.decision import Recorded
 from idmap.domain.errors import InvalidInput
 from idmap.domain.groups import PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity, Issuer
+from idmap.domain.linking import Evidence
 from idmap.domain.reasons import Reason
 
 Item = TypeVar("Item")
@@ -184,6 +187,18 @@ class PageReader:
         if asked.author is not None:
             statement = statement.where(BANS.c.author == asked.author)
         return _page(self._db, statement, BANS.c.ban_id, _number(after), limit, ban_of)
+
+    def page_of_evidence(
+        self, asked: EvidenceQuestion, *, after: After = None, limit: int = 100
+    ) -> Page[Evidence]:
+        return _page(
+            self._db,
+            evidence.evidence_asked_for(asked),
+            LINK_EVIDENCE.c.evidence_id,
+            _number(after),
+            limit,
+            lambda row: evidence.evidence_of(self._db, row),
+        )
 
     def page_of_nodes(
         self, *, node_class: str | None = None, after: str | None = None, limit: int = 100

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Self
 
-from sqlalchemy import ColumnElement, Connection, bindparam, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
 
 from idmap.adapters.sql.records import (
     Record,
@@ -29,7 +29,7 @@ from idmap.adapters.sql.tables import (
     OBSERVATIONS,
     POSIX_GROUPS,
 )
-from idmap.domain.accounts import Account, AccountState, PosixGroup
+from idmap.domain.accounts import UNKNOWN_TO_NODES, Account, LeavingGroup, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
 from idmap.domain.groups import Group
@@ -71,7 +71,7 @@ _LINKED_ACCOUNTS: Final = (
     select(ACCOUNTS).where(ACCOUNTS.c.account_id.in_(_LINKED)).order_by(ACCOUNTS.c.account_id)
 )
 _LINKED_MEMBERSHIPS: Final = (
-    select(MEMBERSHIPS.c.account_id, MEMBERSHIPS.c.group_id)
+    select(MEMBERSHIPS)
     .where(MEMBERSHIPS.c.account_id.in_(_LINKED))
     .order_by(MEMBERSHIPS.c.account_id, MEMBERSHIPS.c.group_id)
 )
@@ -156,6 +156,12 @@ class BanBook:
         wanted = {"person": identity_id, "account": account_id}
         return cls(connection.execute(_BANS_OF_ONE, wanted))
 
+    @classmethod
+    def of_account_alone(cls, connection: Connection, account_id: int) -> tuple[Ban, ...]:
+        """Those that reach an account, whether or not it has an identity."""
+        rows = connection.execute(_BANS_OF_ONE, {"person": None, "account": account_id})
+        return tuple(cls(rows).of_account.get(account_id, ()))
+
     def reaching(self, identity_id: int, account_id: int | None) -> tuple[Ban, ...]:
         """Bans of the identity, of its account and of the account's other identities, by ban id."""
         found = {ban.ban_id: ban for ban in self.of_identity.get(identity_id, ())}
@@ -179,7 +185,7 @@ def accounts_where(
     if not rows:
         return []
     members = connection.execute(
-        select(MEMBERSHIPS.c.account_id, MEMBERSHIPS.c.group_id)
+        select(MEMBERSHIPS)
         .where(MEMBERSHIPS.c.account_id.in_(chosen.limit(limit)))
         .order_by(MEMBERSHIPS.c.account_id, MEMBERSHIPS.c.group_id)
     )
@@ -190,8 +196,12 @@ def _accounts_of(
     rows: Iterable[Record], members: Iterable[Record], book: GroupBook
 ) -> list[Account]:
     groups: dict[int, list[int]] = defaultdict(list)
-    for account_id, group_id in members:
+    leaving: dict[int, tuple[LeavingGroup, ...]] = {}
+    for account_id, group_id, until in members:
         groups[account_id].append(group_id)
+        if until is not None:
+            left = LeavingGroup(book.posix_tuple((group_id,))[0], until)
+            leaving[account_id] = (*leaving.get(account_id, ()), left)
     rows = list(rows)
     book.need(
         {row.primary_group_id for row in rows} | {n for held in groups.values() for n in held}
@@ -201,6 +211,7 @@ def _accounts_of(
             row,
             book.posix_tuple((row.primary_group_id,))[0],
             book.posix_tuple(groups.get(row.account_id, ())),
+            leaving.get(row.account_id, ()),
         )
         for row in rows
     ]
@@ -217,9 +228,7 @@ def every_account(connection: Connection) -> Iterator[Account]:
 
 
 def every_linked_identity(connection: Connection) -> Iterator[tuple[Identity, int]]:
-    """(identity, uid number) of identities whose account is not a tombstone, by order of first
-    sight.
-    """
+    """(identity, uid number) of identities whose account the nodes know, by order of first sight."""
     after = 0
     statement = (
         select(
@@ -229,7 +238,7 @@ def every_linked_identity(connection: Connection) -> Iterator[tuple[Identity, in
             ACCOUNTS.c.uid_number,
         )
         .join_from(IDENTITIES, ACCOUNTS)
-        .where(ACCOUNTS.c.state != str(AccountState.TOMBSTONE))
+        .where(ACCOUNTS.c.state.not_in(sorted(UNKNOWN_TO_NODES)))
         .order_by(IDENTITIES.c.identity_id)
         .limit(_BATCH)
     )
@@ -260,6 +269,33 @@ def find_person(connection: Connection, identity: Identity) -> PersonFacts | Non
         return None
     bans = BanBook.of_one(connection, rows[0].identity_id, rows[0].account_id)
     return next(_facts_of(connection, rows, GroupBook(connection), bans))
+
+
+def people_of(connection: Connection, account_id: int) -> tuple[PersonFacts, ...]:
+    """The facts of every identity of an account, by order of first sight."""
+    theirs = select(IDENTITIES).where(IDENTITIES.c.account_id == account_id)
+    rows = connection.execute(theirs.order_by(IDENTITIES.c.identity_id)).all()
+    groups = GroupBook(connection)
+    # One by one: their keys may lie far apart, and a batch is a run of keys.
+    return tuple(
+        next(
+            _facts_of(
+                connection, [row], groups, BanBook.of_one(connection, row.identity_id, account_id)
+            )
+        )
+        for row in rows
+    )
+
+
+def shared_accounts(connection: Connection) -> frozenset[int]:
+    """The accounts that have several identities."""
+    several = (
+        select(IDENTITIES.c.account_id)
+        .where(IDENTITIES.c.account_id.is_not(None))
+        .group_by(IDENTITIES.c.account_id)
+        .having(func.count() > 1)
+    )
+    return frozenset(connection.scalars(several))
 
 
 def recorded_of(connection: Connection, rows: Sequence[Record]) -> tuple[Recorded, ...]:

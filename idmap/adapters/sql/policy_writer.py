@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, select, update
 from idmap.adapters.sql.changes import canonical
 from idmap.adapters.sql.group_paths import renamed_since
 from idmap.adapters.sql.kept_answers import AnswerWriter
-from idmap.adapters.sql.observation_writer import ObservationWriter
+from idmap.adapters.sql.link_writer import LinkWriter
 from idmap.adapters.sql.records import profile_text
 from idmap.adapters.sql.tables import (
     BANS,
@@ -55,7 +55,7 @@ _KIND_OF_RANGE: Final = {
 _SERVED: Final = frozenset({RangePurpose.ROBOTS, RangePurpose.POOLS})
 
 
-class PolicyWriter(ObservationWriter):
+class PolicyWriter(LinkWriter):
     """The rest of `RegistryWriter`."""
 
     # --- issuers, rules, ranges

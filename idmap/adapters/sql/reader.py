@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, exists, func, select, union
 
-from idmap.adapters.sql import changes, group_paths, numbers, people
+from idmap.adapters.sql import changes, evidence, group_paths, numbers, people
+from idmap.adapters.sql.high_water import HighWaterFile
 from idmap.adapters.sql.pages import PageReader
 from idmap.adapters.sql.records import (
     ban_of,
@@ -60,13 +61,15 @@ from idmap.application.ports import (
 from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
-from idmap.domain.errors import NotFound
+from idmap.domain.errors import Conflict, NotFound
 from idmap.domain.groups import PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
+from idmap.domain.linking import Evidence
 from idmap.domain.names import Username
 from idmap.domain.numbers import NumberKind
 from idmap.domain.provisioning import PersonFacts
+from idmap.domain.reasons import Reason
 from idmap.domain.rules import EMPTY_RULES, RuleSet, follow_renames, parse_rules, who_names
 
 _RANGES: Final = select(
@@ -84,8 +87,10 @@ _RANGES: Final = select(
 class SqlReader(PageReader):
     """Implements `RegistryReader`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, outside: HighWaterFile | None = None) -> None:
+        """With `outside`, the record of changes is also compared with its anchor there."""
         self._connection = connection
+        self._outside = outside
 
     @property
     def _db(self) -> Connection:
@@ -228,6 +233,15 @@ class SqlReader(PageReader):
     def facts(self, identity: Identity) -> PersonFacts | None:
         return people.find_person(self._db, identity)
 
+    def people_of(self, account_id: int) -> tuple[PersonFacts, ...]:
+        return people.people_of(self._db, account_id)
+
+    def shared_accounts(self) -> frozenset[int]:
+        return people.shared_accounts(self._db)
+
+    def find_evidence(self, evidence_id: int) -> Evidence | None:
+        return evidence.find_evidence(self._db, evidence_id)
+
     def people(self) -> Iterator[PersonFacts]:
         return people.every_person(self._db)
 
@@ -318,7 +332,18 @@ class SqlReader(PageReader):
         return self._connection.scalar(select(func.max(CHANGES.c.sequence))) or 0
 
     def verify_changes(self) -> int:
-        return changes.verify_changes(self._db)
+        """Also against the anchor, where there is one. Ask it first: to a state that was read before somebody else's
+        newest commits, their anchor looks like entries that were removed.
+        """
+        anchor = None if self._outside is None else self._outside.read().record
+        verified = changes.verify_changes(self._db)
+        if anchor is not None and not changes.holds(self._db, anchor):
+            raise Conflict(
+                Reason.RECORD_BROKEN,
+                f"the record ends at entry {verified}, and not as it was when entry"
+                f" {anchor.after.sequence} was committed",
+            )
+        return verified
 
     def runs(self, *, limit: int = 20) -> tuple[RunRecord, ...]:
         """Newest first."""

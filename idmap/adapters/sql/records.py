@@ -20,7 +20,7 @@ from idmap.application.ports import (
     RangeStatus,
     RunRecord,
 )
-from idmap.domain.accounts import Account, AccountState, PosixGroup
+from idmap.domain.accounts import Account, AccountState, LeavingGroup, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuer_document import parse_profile, profile_document
@@ -34,7 +34,10 @@ Record = Row[*tuple[Any, ...]]
 
 
 def account_of(
-    row: Record, primary_group: PosixGroup, secondary_groups: tuple[PosixGroup, ...]
+    row: Record,
+    primary_group: PosixGroup,
+    secondary_groups: tuple[PosixGroup, ...],
+    leaving: tuple[LeavingGroup, ...] = (),
 ) -> Account:
     """An account from a row of `accounts`."""
     return Account(
@@ -50,6 +53,7 @@ def account_of(
         expires_on=row.expires_on,
         held=row.held,
         rule_id=row.rule_id,
+        leaving=leaving,
     )
 
 

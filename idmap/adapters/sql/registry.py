@@ -103,7 +103,7 @@ class SqlRegistry:
     @contextmanager
     def read(self) -> Iterator[RegistryReader]:
         with reading(self._engine) as connection:
-            yield SqlReader(connection)
+            yield SqlReader(connection, self._high_water)
 
     @contextmanager
     def write(self, author: Author) -> Iterator[RegistryWriter]:

@@ -16,6 +16,8 @@ from idmap.adapters.sql.journal import Issue, holder_of
 from idmap.adapters.sql.reader import SqlReader
 from idmap.adapters.sql.tables import (
     ACCOUNTS,
+    CHANGE_BODIES,
+    CHANGES,
     CREDENTIALS,
     GROUPS,
     IDENTITIES,
@@ -47,6 +49,8 @@ class Replaced:
     bans: tuple[Ban, ...]
     banned: tuple[tuple[int, int, tuple[Identity, ...]], ...]
     """(uid number, end or 0, identities of the account) at the time of reading."""
+    erased: tuple[int, ...]
+    """Entries of the record, up to the backup's last, of which the body was erased."""
     revoked: frozenset[bytes]
     """Digests of credentials that are not in force any more."""
 
@@ -80,6 +84,13 @@ def read_replaced(connection: Connection, then: int, at: int) -> Replaced:
         banned=tuple(
             (number, until, _identities(reader, number))
             for number, until in reader.banned_uid_numbers(at)
+        ),
+        erased=tuple(
+            connection.scalars(
+                select(CHANGES.c.sequence)
+                .join_from(CHANGES, CHANGE_BODIES, isouter=True)
+                .where(CHANGES.c.sequence <= then, CHANGE_BODIES.c.sequence.is_(None))
+            )
         ),
         revoked=frozenset(
             bytes(digest)

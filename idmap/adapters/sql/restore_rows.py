@@ -2,7 +2,8 @@
 
 The counters and ranges stand above what the marks, the journal, the replaced database, the published snapshot and the
 signer know to have been given out; what the backup does not have of it is withheld from everybody but its holder.
-What was refused stays refused: bans in force and revoked credentials are carried over. The record says what was
+What was refused stays refused: bans in force and revoked credentials are carried over, and
+what was erased stays erased. The record says what was
 restored and what was lost. Where all this is written to, and how it takes the old one's place, is restore.py's.
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from idmap.adapters.sql.backup_file import BackupAbout
 from idmap.adapters.sql.copying import copy_rows
@@ -22,7 +23,7 @@ from idmap.adapters.sql.high_water import Anchor, HighWaterFile, Issued, Marks
 from idmap.adapters.sql.journal import Issue, IssuedJournal, holder_of_digest
 from idmap.adapters.sql.policy_writer import SqlWriter
 from idmap.adapters.sql.replaced import Replaced
-from idmap.adapters.sql.tables import WITHHELD
+from idmap.adapters.sql.tables import CHANGE_BODIES, WITHHELD
 from idmap.adapters.sql.withheld import note_read, read_until, withhold
 from idmap.application.ports import Author, Progress
 from idmap.application.published_issues import Published
@@ -31,6 +32,7 @@ from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
 
+_AT_ONCE: Final = 400
 _CARRIED: Final = "in force when an older backup was restored"
 _NOBODY_KNOWN: Final[tuple[Identity, ...]] = ()
 
@@ -53,8 +55,9 @@ class Given:
     """What was given out, as far as others than the database know."""
 
     published: Published = field(default_factory=Published)
-    signer_revision: int = 0
-    signer_ban_counter: int = 0
+    revision: int = 0
+    ban_counter: int = 0
+    """Of the signer's memory, or as somebody read them off the nodes."""
     notes: tuple[str, ...] = ()
 
 
@@ -110,6 +113,7 @@ def fill(
         about.made_at, about.head.sequence, _lost(about, replaced, before), notes=notes
     )
     copy_rows(source, target, progress)
+    _erase_again(target, about, replaced)
     marks = _above(before, replaced, given)
     writer = SqlWriter(target, request.author, request.at, marks, beside.journal)
     issued = _withhold(writer, target, replaced, given.published, request)
@@ -149,7 +153,7 @@ def _above(marks: Marks, replaced: Replaced | None, given: Given) -> Marks:
         if name not in marks.ranges or marks.ranges[name].purpose is window.purpose
     }
     marks = marks.raised(Marks(published.revision, published.ban_counter, MappingProxyType(ranges)))
-    return marks.raised(Marks(given.signer_revision, given.signer_ban_counter))
+    return marks.raised(Marks(given.revision, given.ban_counter))
 
 
 def _lost(about: BackupAbout, replaced: Replaced | None, marks: Marks) -> int | None:
@@ -224,6 +228,15 @@ def _refuse_again(
                 at=at,
             )
             report.bans_carried += 1
+
+
+def _erase_again(target: Connection, about: BackupAbout, replaced: Replaced | None) -> None:
+    """What was erased of a person since the backup does not come back with it (law 12)."""
+    if replaced is None or replaced.chain_then != about.head.chain:
+        return
+    for first in range(0, len(replaced.erased), _AT_ONCE):
+        some = replaced.erased[first : first + _AT_ONCE]
+        target.execute(delete(CHANGE_BODIES).where(CHANGE_BODIES.c.sequence.in_(some)))
 
 
 def _count(target: Connection, at: int, report: RestoreReport) -> None:

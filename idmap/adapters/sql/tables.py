@@ -232,7 +232,9 @@ class AccountRow(_Row, table=True):
         UniqueConstraint("uid_number"),
         UniqueConstraint("username"),
         CheckConstraint(_allowed_number("uid_number"), name="law_10"),
-        CheckConstraint("state IN ('active', 'grace', 'suspended', 'tombstone')", name="state"),
+        CheckConstraint(
+            "state IN ('pending', 'active', 'grace', 'suspended', 'tombstone')", name="state"
+        ),
         CheckConstraint("(state = 'grace') = (grace_until IS NOT NULL)", name="grace"),
         CheckConstraint("NOT held OR state = 'suspended'", name="held"),
         Index(None, "state", "account_id"),
@@ -259,6 +261,8 @@ class MembershipRow(_Row, table=True):
     __table_args__ = (Index(None, "group_id", "account_id"),)
     account_id: int = _reference("accounts.account_id", primary_key=True)
     group_id: int = _reference("posix_groups.group_id", primary_key=True)
+    grace_until: date | None = None
+    """The person has left; last day of the membership."""
 
 
 class IdentityRow(_Row, table=True):
@@ -292,6 +296,28 @@ class ObservationRow(_Row, table=True):
     """`token`, or `source:<name>`."""
     seen_at: int = _time()
     """First sight by a source; newest sight in a token."""
+
+
+class EvidenceRow(_Row, table=True):
+    """What sources say of people's other identities; links nobody by itself."""
+
+    __tablename__ = "link_evidence"
+    __table_args__ = (
+        UniqueConstraint("identity_id", "source", "kind", "issuer", "subject"),
+        CheckConstraint("kind IN ('oidc', 'saml', 'certificate')", name="kind"),
+        CheckConstraint("state IN ('open', 'approved', 'refused')", name="state"),
+        Index(None, "issuer", "subject"),
+    )
+    evidence_id: int = _key()
+    identity_id: int = _reference("identities.identity_id")
+    source: str = _text()
+    kind: str = _text()
+    issuer: str = _text()
+    subject: str = _text()
+    state: str = _text()
+    first_seen: int = _time()
+    withdrawn_at: int | None = _time_or_null()
+    """Set while the source's listings do not say it."""
 
 
 # --- policy -----------------------------------------------------------------------------------
@@ -490,6 +516,7 @@ ACCOUNTS: Final = _table(AccountRow)
 MEMBERSHIPS: Final = _table(MembershipRow)
 IDENTITIES: Final = _table(IdentityRow)
 OBSERVATIONS: Final = _table(ObservationRow)
+LINK_EVIDENCE: Final = _table(EvidenceRow)
 ISSUERS: Final = _table(IssuerRow)
 RULE_VERSIONS: Final = _table(RuleVersionRow)
 BANS: Final = _table(BanRow)

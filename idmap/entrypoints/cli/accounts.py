@@ -14,7 +14,9 @@ from idmap.entrypoints.cli.client import Site, Why, administers
 from idmap.entrypoints.cli.lists import After, Limit, Whole, pages_of
 from idmap.entrypoints.cli.output import Answer, Pages, as_fields
 
-app = typer.Typer(no_args_is_help=True, help="Accounts: list, show, suspend, restore, close.")
+app = typer.Typer(
+    no_args_is_help=True, help="Accounts: list, show, approve, suspend, restore, close."
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Username, or uid number.")]
 
@@ -112,9 +114,19 @@ def show_account(site: Site, name: Name) -> Answer:
     )
     fields: list[tuple[str, object]] = [(field, a[field]) for field in plain]
     fields.append(("groups", [f"{g['name']} ({g['gid']})" for g in a["groups"]]))
+    fields += [("leaving", f"{g['name']}, kept to the end of {g['until']}") for g in a["leaving"]]
     fields += [("identity", f"{i['subject']} @ {i['issuer']}") for i in a["identities"]]
     fields += [("ban", f"{ban['id']}: {ban['reason']}") for ban in a["bans"]]
     return as_fields(a, fields)
+
+
+@administers(app, "approve", edits=True)
+def approve(site: Site, name: Name, *, reason: Why) -> Answer:
+    """Approve an account that waits: active from now on, with the groups the rules give today.
+
+    'idmap accounts list --state pending' shows who waits. To refuse, close the account.
+    """
+    return _move(site, name, "approve", reason)
 
 
 @administers(app, "suspend", edits=True)

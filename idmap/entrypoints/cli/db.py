@@ -7,7 +7,7 @@ import os
 import pwd
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -118,6 +118,15 @@ def restore_command(
     another_realm: Annotated[
         bool, typer.Option("--another-realm", help="The backup is another realm's; that is meant.")
     ] = False,
+    node_revision: Annotated[
+        int, typer.Option("--node-revision", min=0, help="The highest that any node has installed.")
+    ] = 0,
+    node_ban_counter: Annotated[
+        int,
+        typer.Option(
+            "--node-ban-counter", min=0, help="The highest ban counter that any node has."
+        ),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Put a backup in the registry's place. Stop the service first; nodes may run on.
@@ -137,7 +146,13 @@ def restore_command(
             another_realm=another_realm,
         )
         place = settings.registry
-        report = restore(place.url, request, _given(settings), _progress(), place.marks_directory)
+        given = _given(settings)
+        given = replace(
+            given,
+            revision=max(given.revision, node_revision),
+            ban_counter=max(given.ban_counter, node_ban_counter),
+        )
+        report = restore(place.url, request, given, _progress(), place.marks_directory)
     if as_json:
         typer.echo(json.dumps({"dry_run": dry_run, **asdict(report)}, indent=2))
         return

@@ -18,12 +18,14 @@ from idmap.domain.provisioning import (
     ChangeShell,
     GuardReport,
     JoinGroups,
+    KeepGroups,
     LeaveGroups,
     OpenAccount,
     OpenGroup,
     Plan,
     RestoreAccount,
     StartGrace,
+    StartMembershipGrace,
     SuspendAccount,
 )
 from idmap.domain.reasons import REASONS
@@ -55,6 +57,9 @@ def print_report(console: Console, report: ProvisionReport) -> None:
         _print_plan(console, report.plan)
     if report.guard is not None:
         _print_guard(console, report.guard)
+    if report.awaiting_approval:
+        console.print()
+        console.print(f"Waiting for approval: {report.awaiting_approval} accounts")
     _print_some(console, "Notes", report.notes, _SHOWN_NOTES)
     console.print()
     console.print(f"Next: {report.next_step}", soft_wrap=True)
@@ -139,14 +144,17 @@ def _who_and_what(change: Change) -> tuple[str, str]:
                 otherwise = f"the next name of {change.counter.prefix}"
             name = change.spelled or otherwise
             groups = _paths((change.primary_group, *change.secondary_groups))
-            return str(change.identity), f"as {name}, in {groups}, by rule {change.rule_id}"
+            waits = ", pending approval" if change.pending else ""
+            return str(change.identity), f"as {name}, in {groups}, by rule {change.rule_id}{waits}"
         case RestoreAccount():
             return change.username, "active again, with everything it had"
         case StartGrace():
             return change.username, f"usable to the end of {change.until}"
         case SuspendAccount():
             return change.username, "grace has passed"
-        case JoinGroups() | LeaveGroups():
+        case StartMembershipGrace():
+            return change.username, f"{_paths(change.groups)}, kept to the end of {change.until}"
+        case JoinGroups() | KeepGroups() | LeaveGroups():
             return change.username, _paths(change.groups)
         case ChangeShell():
             return change.username, change.shell

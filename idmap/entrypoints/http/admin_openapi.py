@@ -57,6 +57,13 @@ _CONDITIONS: Final = (
     ),
 )
 _OF_READING: Final[Mapping[int | str, Any]] = {"4XX": _failure("A problem (RFC 9457).")}
+_OF_ONE: Final[Mapping[int | str, Any]] = {
+    200: {
+        "description": "The thing, with its tag.",
+        "headers": {"ETag": {"description": "Strong (RFC 9110).", "schema": {"type": "string"}}},
+    },
+    304: {"description": "The caller has it: see `If-None-Match`."},
+}
 _OF_CHANGING: Final[Mapping[int | str, Any]] = {
     **_OF_READING,
     409: _failure("`request_running`, `secret_given_once`, or the change does not fit what is."),
@@ -71,5 +78,7 @@ def documented(path: str, options: dict[str, Any]) -> dict[str, Any]:
     shown = list(_CONDITIONS) if changes else [_IF_NONE_MATCH] if "{" in path else []
     extra = dict(options.get("openapi_extra") or {})
     extra["parameters"] = [*extra.get("parameters", ()), *shown]
+    if shown == [_IF_NONE_MATCH]:
+        options = {**options, "responses": {**_OF_ONE, **(options.get("responses") or {})}}
     responses = {**(_OF_CHANGING if changes else _OF_READING), **(options.get("responses") or {})}
     return {**options, "openapi_extra": extra, "responses": responses}

@@ -25,6 +25,7 @@ from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Identity, Issuer, parse_subject
+from idmap.domain.linking import Evidence
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.reasons import REASONS, Reason
 
@@ -183,6 +184,9 @@ def account_document(account: Account) -> dict[str, Any]:
         "uid": account.uid_number,
         "gid": account.primary_group.gid_number,
         "groups": _groups(account),
+        "leaving": [
+            {**group_document(one.group), "until": _day(one.until)} for one in account.leaving
+        ],
         "home": account.home,
         "shell": account.shell,
         "state": str(account.state),
@@ -233,6 +237,26 @@ def ban_document(ban: Ban) -> dict[str, Any]:
         "author": ban.author,
         "since": ban.since,
         "until": ban.until,
+    }
+
+
+def evidence_document(evidence: Evidence) -> dict[str, Any]:
+    """What a source says of somebody, and who else says so."""
+    return {
+        "id": evidence.evidence_id,
+        "source": evidence.source,
+        "identity": identity_document(evidence.identity),
+        "account": evidence.username,
+        "claims": {
+            "kind": str(evidence.claims.kind),
+            "issuer": evidence.claims.issuer,
+            "subject": evidence.claims.subject,
+        },
+        "state": str(evidence.state),
+        "first_seen": evidence.first_seen,
+        "withdrawn": evidence.withdrawn,
+        "contradicted": evidence.contradicted,
+        "rivals": [identity_document(rival) for rival in evidence.rivals],
     }
 
 

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from idmap.application.open_account import facts_with_token, open_own_account
 from idmap.application.readiness import readiness
 from idmap.application.resolve import Resolved, resolve, resolve_from_memory
+from idmap.domain.accounts import UNKNOWN_TO_NODES, AccountState
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.decision import decide
 from idmap.domain.doors import API, parse_door
@@ -161,19 +162,28 @@ def show_me(
 @people.post(
     "/v1/me/account",
     summary="Give me my account",
-    responses={202: {"description": "Made now; the nodes learn of it with this revision."}},
+    responses={
+        202: {
+            "description": "Made now; the nodes learn of it with this revision, or once it is approved."
+        }
+    },
 )
 def open_my_account(caller: CallerAt, parts: Parts) -> Response:
-    """200 with the account there was, 202 with a new one. Asking again changes nothing."""
+    """200 with the account there was, 202 with a new one or one that waits for approval. Asking again changes
+    nothing.
+    """
     opened = open_own_account(parts.registry, _claims(caller.claims), parts.clock())
     with parts.registry.read() as reader:
         ready = readiness(reader, opened.revision)
     document = {
         "account": account_document(opened.account),
         "revision": opened.revision,
-        "ready": not opened.created and any(found.ready for found in ready.values()),
+        "ready": not opened.created
+        and opened.account.state not in UNKNOWN_TO_NODES
+        and any(found.ready for found in ready.values()),
     }
-    return JSONResponse(document, status_code=202 if opened.created else 200)
+    waits = opened.created or opened.account.state is AccountState.PENDING
+    return JSONResponse(document, status_code=202 if waits else 200)
 
 
 def _claims(claims: VerifiedClaims | None) -> VerifiedClaims:

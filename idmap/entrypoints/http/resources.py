@@ -22,6 +22,7 @@ from idmap.entrypoints.http.documents import (
     account_document,
     ban_document,
     component_document,
+    evidence_document,
     group_document,
     identity_document,
     identity_from,
@@ -135,6 +136,14 @@ def ban(reader: RegistryReader, given: Given) -> Representation | None:
     if found is None:
         return None
     return Representation.of(ban_document(found), f"/v1/bans/{found.ban_id}")
+
+
+def evidence(reader: RegistryReader, given: Given) -> Representation | None:
+    """`/v1/links/evidence/{evidence_id}`: its tag changes when somebody else lays the same claim."""
+    found = reader.find_evidence(int(given.path["evidence_id"]))
+    if found is None:
+        return None
+    return Representation.of(evidence_document(found), f"/v1/links/evidence/{found.evidence_id}")
 
 
 def node(reader: RegistryReader, given: Given) -> Representation | None:

@@ -290,6 +290,19 @@ def test_what_was_refused_stays_refused(host: Host) -> None:
         assert found.revoked
 
 
+def test_what_was_erased_does_not_come_back(host: Host) -> None:
+    """Law 12: the body of an entry goes with its salt; an old backup must not undo that."""
+    backup = host.backup()
+    host.registry.close()
+    with sqlite3.connect(host.path) as connection:
+        connection.execute("DELETE FROM change_bodies WHERE sequence IN (6, 7)")
+    connection.close()
+    host.restore(backup)
+    with host.open().read() as reader:
+        assert [c.sequence for c in reader.changes(limit=1000) if c.body is None] == [6, 7]
+        assert reader.verify_changes() > 7
+
+
 def test_a_second_restore_of_the_same_backup_loses_nothing_more(host: Host) -> None:
     backup = host.backup()
     got = lose_something(host)

@@ -14,8 +14,9 @@ from idmap.adapters.sql import SqlRegistry
 from idmap.adapters.sql.check import Verdict, check_database
 from idmap.adapters.sql.high_water import HighWaterFile
 from idmap.domain.accounts import AccountEvent
-from idmap.domain.errors import IdmapError, Unavailable
+from idmap.domain.errors import Conflict, IdmapError, Unavailable
 from idmap.domain.numbers import NumberRange, RangePurpose
+from idmap.domain.reasons import Reason
 from tests.support.registry_scenes import AUTHOR, NOW, furnish, open_one, person
 
 
@@ -105,6 +106,31 @@ def test_a_record_that_was_cut_short_is_found(url: str, tmp_path: Path) -> None:
     found = findings(url)
     assert "record" not in found
     assert found["anchor"][0] is Verdict.WRONG
+    registry = SqlRegistry.open(url)
+    with registry.read() as reader:
+        assert "record_behind" in {change.action for change in reader.changes()}
+    registry.close()
+
+
+def test_a_service_that_runs_notices_that_its_record_was_cut_short(
+    url: str, tmp_path: Path
+) -> None:
+    """`idmap audit verify` asks the running service; its next writer goes on, and says so for good."""
+    registry = SqlRegistry.open(url)
+    newest = "(SELECT max(sequence) FROM changes)"
+    past_idmap(
+        tmp_path,
+        f"DELETE FROM change_bodies WHERE sequence > {newest} - 3",
+        f"DELETE FROM changes WHERE sequence > {newest} - 3",
+    )
+    with registry.read() as reader, pytest.raises(Conflict) as caught:
+        reader.verify_changes()
+    assert caught.value.reason is Reason.RECORD_BROKEN
+    open_one(registry, "c")
+    with registry.read() as reader:
+        assert reader.verify_changes() > 0
+        assert "record_behind" in {change.action for change in reader.changes()}
+    registry.close()
 
 
 def test_an_older_copy_is_found_until_the_service_has_gone_on_above_it(

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from idmap.adapters.sql import SqlRegistry
+from idmap.adapters.sql.check import Verdict, check_database
 from idmap.adapters.sql.engine import open_database, reading
 from tests.support.allocating_client import Run
 from tests.support.allocating_worker import FAILPOINTS, NOW, furnish, marks_of
@@ -103,6 +104,8 @@ def run_and_check(
     with reading(database.engine) as connection:
         check_ledger(connection, marks_of(url, directory))
     database.close()
+    wrong = [one for one in check_database(url, directory) if one.verdict is Verdict.WRONG]
+    assert wrong == []
     return deaths
 
 
@@ -136,10 +139,10 @@ def test_what_was_acknowledged_is_whole_and_without_duplicates(url: str, tmp_pat
     deaths = run_and_check(
         url,
         tmp_path,
-        people=600,
+        people=300,
         clients=4,
         sizes=SMALL_SIZES,
-        life=16,
+        life=10,
         kill=0.05,
         seconds=100,
     )

@@ -104,18 +104,18 @@ def test_every_row_is_kept(old: Path) -> None:
 
 def test_it_is_guarded_like_a_new_one(old: Path, tmp_path: Path) -> None:
     """The same triggers, and they hold: none was lost with a table that a migration rebuilt."""
+    columns = columns_of(old)
     upgrade(f"sqlite:///{old}")
     new = tmp_path / "new.db"
     SqlRegistry.create(f"sqlite:///{new}").close()
     triggers = triggers_of(old)
     assert triggers == triggers_of(new)
-    columns = columns_of(old)
     with closing(sqlite3.connect(old)) as database:
         guarded = {
             name.removesuffix("_never_deleted") for name in triggers if "never_deleted" in name
         }
         assert guarded > {"ledger_numbers", "ledger_names", "changes", "accounts"}
-        for table in guarded:
+        for table in guarded & columns.keys():
             with pytest.raises(sqlite3.IntegrityError, match="never_deleted"):
                 database.execute(f"DELETE FROM {table}")
         for table, column in (
@@ -157,7 +157,7 @@ def test_everybody_has_the_number_and_the_name_they_had(upgraded: SqlRegistry) -
         account = found[subject]
         assert account is not None
         assert (account.username, account.uid_number) == (subject, number)
-    assert states == set(AccountState)
+    assert states == set(AccountState) - {AccountState.PENDING}, "which r0004 brought"
     assert bans == [(5, None)]
     assert linked[person("active")] == 200_000
 

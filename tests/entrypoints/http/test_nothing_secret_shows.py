@@ -29,6 +29,10 @@ def _use_everything(site: Site) -> list[Any]:
     answers.append(site.ask("POST", "/v1/resolve", "portal", json={"token": secret, "door": 1}))
     answers.append(site.ask("POST", "/v1/resolve", "portal", json={"tokn": good, "door": "api"}))
     answers.append(site.ask("GET", f"/v1/accounts?search={secret[:30]}&limit=x", "bootstrap"))
+    for second in (site.token("second"), site.token("x", exp=1), good, wrong[:-5], secret):
+        for body in ({"token": second}, {"tokn": second}, {"token": [second]}):
+            answers.append(site.ask("POST", "/v1/me/links", site.token(), json=body))
+    answers.append(site.ask("GET", "/v1/changes?limit=1000", "bootstrap"))
     answers.append(site.ask("GET", "/metrics"))
     return answers
 

@@ -305,6 +305,27 @@ def test_a_secret_is_never_stored_and_given_once(
     assert _ask(site, "POST", path, json=body, headers=fresh).status_code == 201
 
 
+def test_what_changes_nothing_leaves_no_answer(site: Site) -> None:
+    """A token that is asked about is in no table, with or without a key."""
+    body = {"token": site.token(), "door": "api"}
+    for _ in range(2):
+        told = _ask(site, "POST", "/v1/explain", json=body, headers=KEYED)
+        assert (told.status_code, changing.REPLAYED in told.headers) == (200, False)
+    with site.registry.write(Author("test", "look")) as writer:
+        assert writer.forget_answers(2**40) == 0
+
+
+def test_who_may_not_enter_is_not_told_an_answer(site: Site) -> None:
+    """The entrance comes first, also for what was answered before."""
+    site.newcomer()
+    token = site.token(ADMINISTRATOR, ADMIN)
+    assert site.ask("POST", "/v1/bans", token, json=BAN, headers=KEYED).status_code == 201
+    who = {"identity": {"issuer": ISSUER, "subject": ADMINISTRATOR}, "reason": "left"}
+    assert _ask(site, "POST", "/v1/bans", json=who).status_code == 201
+    refused = site.ask("POST", "/v1/bans", token, json=BAN, headers=KEYED)
+    assert (refused.status_code, refused.json()["code"]) == (403, "banned")
+
+
 def test_while_a_request_runs_its_key_is_in_use(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -434,4 +455,6 @@ def test_openapi_tells_of_headers_and_failures(site: Site) -> None:
                 assert {"409", "412", "422"} <= set(operation["responses"])
             elif "{" in route.path:
                 assert "If-None-Match" in named
+                assert "304" in operation["responses"]
+                assert "ETag" in operation["responses"]["200"]["headers"]
     assert any(isinstance(route, APIRoute) for route in site.app.routes)
