@@ -28,6 +28,8 @@ from idmap.application.ports import Clock
 
 NOW: Final = 1_700_000_000
 ROLE: Final = "idmap"
+"""An ordinary role, which owns its databases and nothing else."""
+_ADMINISTRATOR: Final = "postgres"
 
 _BINARIES: Final = "/usr/lib/postgresql"
 _PLACE: Final = next(place for place in ("/dev/shm", "/tmp") if Path(place).is_dir())
@@ -58,19 +60,22 @@ class Cluster:
             nobody = pwd.getpwnam("nobody")
             os.chown(self.directory, nobody.pw_uid, nobody.pw_gid)
         self._run_to_end(
-            "initdb", "--pgdata", str(self.data), "--username", ROLE, "--auth", "trust",
+            "initdb", "--pgdata", str(self.data), "--username", _ADMINISTRATOR, "--auth", "trust",
             "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-instructions", "--no-sync",
         )  # fmt: skip
         lines = [f"{name} = '{value}'\n" for name, value in _SETTINGS.items()]
         with (self.data / "postgresql.conf").open("a") as file:
             file.writelines([f"unix_socket_directories = '{self.directory}'\n", *lines])
         self.start()
+        with self.connect("postgres") as connection:
+            connection.execute(f"CREATE ROLE {ROLE} LOGIN NOSUPERUSER")
 
     def start(self) -> None:
         """Returns when it answers."""
         with (self.directory / "log").open("ab") as log:
             self._server = subprocess.Popen(
-                [*_as_nobody(), _binary("postgres"), "-D", str(self.data)],
+                # Should the tests be killed, the kernel tells it to end.
+                [*_as_nobody("--pdeathsig=INT"), _binary("postgres"), "-D", str(self.data)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
             )  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS
@@ -100,7 +105,7 @@ class Cluster:
     def connect(self, database: str) -> psycopg.Connection[Any]:
         """A connection of an administrator, in autocommit."""
         return psycopg.connect(
-            host=str(self.directory), dbname=database, user=ROLE, autocommit=True
+            host=str(self.directory), dbname=database, user=_ADMINISTRATOR, autocommit=True
         )
 
     def url(self, database: str) -> str:
@@ -111,7 +116,7 @@ class Cluster:
         """A new database's name."""
         name = f"registry{next(_numbers)}"
         with self.connect("postgres") as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER {ROLE}')
         return name
 
     def drop_database(self, name: str) -> None:
@@ -167,16 +172,15 @@ class FreshRegistry(SqlRegistry):
 def make_postgresql_registry(clock: Clock = lambda: NOW) -> FreshRegistry:
     """An empty registry on PostgreSQL."""
     name = cluster().make_database(_template())
-    marks = Path(tempfile.mkdtemp(prefix="idmap-marks-"))
+    marks = Path(tempfile.mkdtemp(prefix="idmap-marks-", dir=_PLACE))
     registry = FreshRegistry.open(cluster().url(name), clock, marks)
     registry.database, registry.url, registry.marks_directory = name, cluster().url(name), marks
     return registry
 
 
-def _as_nobody() -> Sequence[str]:
-    if os.geteuid() != 0:
-        return ()
-    return ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--")
+def _as_nobody(*more: str) -> Sequence[str]:
+    nobody = ("--reuid=nobody", "--regid=nogroup", "--clear-groups") if os.geteuid() == 0 else ()
+    return ("setpriv", *nobody, *more, "--") if nobody or more else ()
 
 
 def _binary(name: str) -> str:

@@ -27,7 +27,7 @@ from idmap.adapters.sql.tables import (
     RANGES,
     WITHHELD,
 )
-from idmap.adapters.sql.withheld import NAME_WITHHELD, held_for, withheld_numbers
+from idmap.adapters.sql.withheld import NAME_WITHHELD, any_withheld, held_for, withheld_numbers
 from idmap.application.ports import Author
 from idmap.domain.errors import Conflict, InvalidInput
 from idmap.domain.names import check_generated_name, counted_usernames
@@ -99,6 +99,8 @@ class Allocator:
         self._new_names: list[dict[str, Any]] = []
         self._pending_names: set[str] = set()
         self._counters: dict[str, int] = {}
+        self._any_withheld = any_withheld(connection)
+        """Nothing is added while an allocator is at work; most databases never have any."""
         self.issued: list[Issue] = []
         """Everything that this transaction gave out and the journal does not have yet."""
 
@@ -121,7 +123,12 @@ class Allocator:
         kinds = tuple(NumberKind) if wish.private_gid_owner is not None else (purpose.kind,)
         again = self._held_before(purpose, kinds, holder)
         if again is not None:
-            range_name = self._range_of(again) or range_name
+            lies_in = self._range_of(again)
+            if lies_in is not None:
+                # Or the marks, which end where the range stands, would not count it as issued.
+                passed = self._standing(lies_in, purpose)
+                passed.next_number = max(passed.next_number, again.number + 1)
+                range_name = lies_in
             self._issue(again, purpose.kind, range_name, owner, rule, wish.private_gid_owner)
             return again.number, again.name
         name = self._first_free(wish.names)
@@ -187,7 +194,9 @@ class Allocator:
     ) -> Issue | None:
         """Name and number that the holder had, while nobody has either and a range allows them."""
         kind = _NAME_KINDS[purpose.kind]
-        for issue in held_for(self._connection, kind, holder) if holder else ():
+        if not self._any_withheld:
+            return None
+        for issue in held_for(self._connection, kind, holder):
             number_issued = exists().where(
                 LEDGER_NUMBERS.c.kind.in_([str(kind) for kind in kinds]),
                 LEDGER_NUMBERS.c.number == issue.number,

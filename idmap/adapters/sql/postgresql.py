@@ -65,6 +65,7 @@ _SESSION: Final = {
 _BEGIN_SESSION: Final = (
     "SELECT current_setting('server_encoding'), current_setting('fsync'),"
     " current_setting('server_version_num')::int,"
+    " has_database_privilege(current_database(), 'TEMPORARY'),"
     " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
     " WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)"
     + "".join(f", set_config('{name}', '{value}', false)" for name, value in _SESSION.items())
@@ -183,10 +184,11 @@ def _on_connect(raw: psycopg.Connection[Any], _record: Any) -> None:
     raw.autocommit = True
     row = raw.execute(_BEGIN_SESSION).fetchone()
     raw.autocommit = False
-    encoding, fsync, version = row[:3] if row else ("", "", 0)
+    encoding, fsync, version, temporary = row[:4] if row else ("", "", 0, False)
     for holds, wrong in (
         (version >= OLDEST_SERVER, "the server is older than PostgreSQL 13"),
         (encoding == "UTF8", f"the database's encoding is {encoding}, not UTF8"),
+        (temporary, "the role may make no temporary tables; GRANT TEMPORARY ON DATABASE to it"),
         (fsync == "on", "the server runs with fsync = off, and a crash would forget numbers given"),
     ):
         if not holds:

@@ -144,7 +144,8 @@ def test_constraints_are_the_same_in_migrations_and_tables(database: str) -> Non
 def test_every_text_is_ordered_by_its_bytes_whatever_the_databases_own_order_is() -> None:
     with cluster().connect("postgres") as connection:
         connection.execute(
-            "CREATE DATABASE dictionary TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+            "CREATE DATABASE dictionary OWNER idmap TEMPLATE template0"
+            " LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
         )
     upgrade(cluster().url("dictionary"))
     with cluster().connect("dictionary") as connection:

@@ -99,6 +99,16 @@ def test_a_database_that_cannot_hold_every_name_is_refused(tmp_path: Path) -> No
     assert "LATIN1" in caught.value.detail
 
 
+def test_a_role_that_may_make_no_temporary_table_is_refused(registry: FreshRegistry) -> None:
+    """It could rehearse nothing."""
+    database = registry.database
+    sql("postgres", f"ALTER DATABASE {database} OWNER TO postgres")
+    sql("postgres", f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC")
+    with pytest.raises(InvalidInput) as caught:
+        registry.another()
+    assert "GRANT TEMPORARY" in caught.value.detail
+
+
 def test_what_a_killed_server_acknowledged_is_there_afterwards(registry: FreshRegistry) -> None:
     accounts = [open_one(registry, f"s{number}") for number in range(5)]
     cluster().stop(signal.SIGQUIT)
