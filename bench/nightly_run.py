@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,9 +96,11 @@ class TimedSource:
     def __post_init__(self) -> None:
         self.name, self.issuer = self.inner.name, self.inner.issuer
 
-    def observe(self, watched: frozenset[Group], progress: Progress) -> Listing:
+    def observe(
+        self, watched: frozenset[Group], progress: Progress, known: Mapping[Group, str]
+    ) -> Listing:
         began = time.perf_counter()
-        listing = self.inner.observe(watched, progress)
+        listing = self.inner.observe(watched, progress, known)
         self.seconds = time.perf_counter() - began
         self.peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if self.leave_out:

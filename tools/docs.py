@@ -128,6 +128,8 @@ def _nested(annotation: Any) -> tuple[type[BaseModel], str] | None:
         return annotation, ""
     if get_origin(annotation) is dict:
         return get_args(annotation)[1], ".NAME"
+    if get_origin(annotation) in {Union, UnionType}:
+        return next((n for n in map(_nested, get_args(annotation)) if n is not None), None)
     return None
 
 

@@ -21,7 +21,6 @@ from idmap.domain.doors import DoorKind, parse_door, ssh_door
 from idmap.domain.errors import Conflict, InvalidInput, NotFound, Refused
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile, check_distinct
-from idmap.domain.numbers import NumberRange, check_range
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
 from idmap.domain.secrets import Secret
@@ -68,22 +67,6 @@ def remove_issuer(registry: Registry, author: Author, issuer: Issuer) -> None:
         if issuer not in {known.issuer for known in writer.issuers()}:
             raise NotFound(f"issuer {issuer!r}; the string must match exactly")
         writer.remove_issuer(issuer)
-
-
-def add_range(
-    registry: Registry, author: Author, new: NumberRange, *, acknowledge: bool
-) -> tuple[str, ...]:
-    """Adds a range; gives the warnings that were acknowledged.
-
-    Raises InvalidInput: what `check_range` raises, and REQUEST_INVALID when it lies where others live unacknowledged.
-    """
-    with registry.write(author) as writer:
-        crowded = check_range(new, tuple(status.range for status in writer.ranges()))
-        warnings = tuple(f"{c.first}-{c.last} is also {c.used_by}" for c in crowded)
-        if warnings and not acknowledge:
-            raise InvalidInput(Reason.RANGE_CROWDED, "; ".join(warnings))
-        writer.add_range(new)
-        return warnings
 
 
 def move_account(registry: Registry, author: Author, username: str, event: AccountEvent) -> Account:

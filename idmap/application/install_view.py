@@ -95,13 +95,19 @@ def parse_chunk(name: str, data: bytes, windows: Windows) -> PosixView:
         if not line.replace("\t", "").isprintable():
             raise _invalid(f"chunk {name}: a control character")
         check_record(line, windows)
-        if (name == GROUPS_CHUNK) != line.startswith("group\t"):
-            raise _invalid(f"chunk {name}: a record of the other kind")
-        if name == GROUPS_CHUNK:
+        if line.startswith("group\t"):
             _, group_name, gid = line.split("\t")
             groups.append(GroupRecord(group_name, int(gid)))
+        elif name == GROUPS_CHUNK:
+            raise _invalid(f"chunk {name}: a record of the other kind")
         else:
             users.append(_parse_user(line))
+    if name != GROUPS_CHUNK:
+        own = {(user.name, user.uid_number) for user in users if user.gid_number == user.uid_number}
+        if any((group.name, group.gid_number) not in own for group in groups):
+            raise _invalid(
+                f"chunk {name}: a record of the other kind: no private group of an account in it"
+            )
     return PosixView(tuple(groups), tuple(users))
 
 
@@ -165,8 +171,11 @@ def mask(view: PosixView, local: LocalAccounts) -> tuple[PosixView, tuple[Masked
     masked: list[Masked] = []
     groups: list[GroupRecord] = []
     hidden_gids: set[int] = set()
+    private = {user.name for user in view.users if user.gid_number == user.uid_number}
     for group in view.groups:
         cause = _group_cause(group, local)
+        if cause is None and group.name in private:
+            cause = _private_group_cause(group, local)
         if cause is None:
             groups.append(group)
         else:
@@ -258,6 +267,15 @@ def _group_cause(group: GroupRecord, local: LocalAccounts) -> MaskCause | None:
         return MaskCause.GROUP_NAME
     if group.gid_number in local.gid_numbers:
         return MaskCause.GID_NUMBER
+    return None
+
+
+def _private_group_cause(group: GroupRecord, local: LocalAccounts) -> MaskCause | None:
+    """A private group goes where its account goes."""
+    if group.name in local.users:
+        return MaskCause.USERNAME
+    if group.gid_number in local.uid_numbers:
+        return MaskCause.UID_NUMBER
     return None
 
 

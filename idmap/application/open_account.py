@@ -19,6 +19,7 @@ from idmap.domain.errors import Refused
 from idmap.domain.provisioning import OpenAccount, OpenGroup, PersonFacts, plan_changes
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
+from idmap.domain.spelling import NO_SPELLING
 
 _NO_ACCOUNT_YET: Final = frozenset(
     {Reason.ACCOUNT_UNKNOWN, Reason.NO_RULE_MATCHES, Reason.ROBOT_REFUSED}
@@ -75,15 +76,17 @@ def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Acco
             claims.preferred_username,
             min(claims.issued_at, at),
             robot=claims.robot,
+            spelling=claims.spelling,
         )
     recorded = writer.recorded(claims.identity)
     rules = writer.rules()
     existing = _usable_account(recorded, rules, claims, at)
     if existing is not None:
         return existing, False
-    plan = plan_changes(
-        [PersonFacts(recorded, claims.preferred_username)], rules, writer.posix_groups(), at
-    )
+    known = writer.facts(claims.identity)
+    spelling = NO_SPELLING if known is None else known.spelling
+    person = PersonFacts(recorded, claims.preferred_username, spelling=spelling)
+    plan = plan_changes([person], rules, writer.posix_groups(), at)
     for change in plan.changes:
         if isinstance(change, OpenAccount):
             wanted = {change.primary_group, *change.secondary_groups}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -33,10 +33,12 @@ from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.linking import Evidence, EvidenceState, LinkedId, LinkProof
 from idmap.domain.manifest import Envelope
-from idmap.domain.numbers import NumberRange
+from idmap.domain.names import Username
+from idmap.domain.numbers import ForeignNumber, NumberKind, NumberRange
 from idmap.domain.provisioning import OpenAccount, OpenGroup, PersonFacts
 from idmap.domain.rules import RuleSet
 from idmap.domain.secrets import Secret
+from idmap.domain.spelling import NO_SPELLING, Spelling
 from idmap.domain.tokens import UnverifiedToken
 
 
@@ -96,6 +98,8 @@ class RangeStatus:
     """No number below it is given any more; above `range.last` when exhausted."""
     passed_over: int = 0
     """Numbers from `next_number` on that are issued or withheld already."""
+    has_gids: bool = False
+    """Whether numbers of it are gids too: always for groups, for others once an account has a private group."""
 
     @property
     def size(self) -> int:
@@ -182,6 +186,8 @@ class Listing:
     """When reading began: observations from tokens made later are newer than this listing."""
     notes: tuple[str, ...] = ()
     """Records that could not be read in full, for the report."""
+    group_ids: Mapping[Group, str] = field(default_factory=dict)
+    """The issuer's own stable ids of the watched groups, where it has any; under their paths of now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +203,17 @@ class ListedPerson:
     """The source says that this is a service account, not a person."""
     linked_ids: tuple[LinkedId, ...] = ()
     """Who the source says they are too: evidence, never a link."""
+    spelling: Spelling = NO_SPELLING
+    """What may spell a username; the registry keeps what some class of the rules needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormerPath:
+    """A path that a group had, and who in the newest rules still says it."""
+
+    former: Group
+    now: Group
+    named_by: tuple[str, ...]
 
 
 class RegistryReader(Protocol):
@@ -291,6 +308,29 @@ class RegistryReader(Protocol):
         ...
 
     def runs(self, *, limit: int = 20) -> tuple[RunRecord, ...]: ...
+
+    # groups: their ids at their issuers, their former paths, their members
+    def group_ids(self) -> Mapping[Group, str]:
+        """The issuer's stable id of each group whose source said one."""
+        ...
+
+    def former_paths(self) -> tuple[FormerPath, ...]:
+        """Renames that the newest rules were written before; `rules()` follows them."""
+        ...
+
+    def members_of(self, group: Group) -> tuple[Username, ...]:
+        """The accounts, tombstones left out, that hold a POSIX group as a secondary one; by name."""
+        ...
+
+    def facts(self, identity: Identity) -> PersonFacts | None:
+        """Everything on record that a plan looks at; None for an identity never seen."""
+        ...
+
+    # numbers: what the ledger says of them
+    def issued_numbers(self, kind: NumberKind, first: int, last: int) -> Mapping[int, str | None]:
+        """Number → name of what it was issued to; None for one that was in use on the site before."""
+        ...
+
     def salt(self) -> bytes:
         """The realm's salt for identity digests; made at initialisation."""
         ...
@@ -370,6 +410,21 @@ class RegistryWriter(RegistryReader, Protocol):
         ...
 
     def add_range(self, new: NumberRange) -> None: ...
+    def reserve_numbers(self, range_name: str, numbers: Collection[ForeignNumber]) -> int:
+        """Numbers of a range that something else uses are never issued; gives how many were new to the ledger.
+
+        Raises Conflict(NUMBER_TAKEN) for one that was issued already.
+        """
+        ...
+
+    def add_local_group(self, name: str, *, group_range: str) -> PosixGroup:
+        """A site-local group of exactly that name. Raises NAME_REFUSED, NAME_TAKEN, RANGE_UNKNOWN, RANGE_EXHAUSTED."""
+        ...
+
+    def rebind_group(self, group: Group, external_id: str) -> None:
+        """A group that was made anew at its issuer takes over name, gid and files. Raises NotFound, NAME_TAKEN."""
+        ...
+
     def open_group(self, change: OpenGroup, *, group_range: str) -> PosixGroup: ...
     def open_account(self, change: OpenAccount) -> Account:
         """Number from the range, name as spelled if it was never issued and no node has it, else from the number.
@@ -415,6 +470,8 @@ class RegistryWriter(RegistryReader, Protocol):
 
         A person who is not listed keeps their identity and loses the watched groups; unreadable ones are left alone.
         With `only`, nobody but these is touched, at the cost of these. Gives those whose record changed.
+        A group whose stable id is known under another path was renamed: it keeps gid and name.
+        Raises Conflict(GROUP_REPLACED) when a path belongs to another id than before.
         """
         ...
 
@@ -426,6 +483,7 @@ class RegistryWriter(RegistryReader, Protocol):
         at: int,
         *,
         robot: bool = False,
+        spelling: Spelling = NO_SPELLING,
     ) -> None:
         """What a token said, where the issuer's profile lets it be recorded. `robot` marks; it never unmarks."""
         ...
@@ -538,7 +596,19 @@ class Source(Protocol):
     name: str
     issuer: Issuer
 
-    def observe(self, watched: frozenset[Group], progress: Progress) -> Listing: ...
+    def observe(
+        self, watched: frozenset[Group], progress: Progress, known: Mapping[Group, str]
+    ) -> Listing:
+        """`known`: stable ids that this source said before, so that it finds a group that was renamed since."""
+        ...
+
+
+class SiteNumbers(Protocol):
+    """What else on the site has numbers: the host's NSS, a directory."""
+
+    def find_in_use(self, kind: NumberKind, first: int, last: int) -> Iterable[ForeignNumber]:
+        """Every number found in use, ours among them. Raises Unavailable(SITE_UNAVAILABLE)."""
+        ...
 
 
 # --- signing and publication ------------------------------------------------------------------

@@ -152,8 +152,8 @@ class _Run:
 
     def _steps(self) -> Outcome:
         with self.registry.read() as reader:
-            rules = reader.rules()
-        self.observed = observe(rules, self.sources, self._tell)
+            rules, known = reader.rules(), reader.group_ids()
+        self.observed = observe(rules, self.sources, self._tell, known)
         in_vain = 0
         while in_vain < _REHEARSALS:
             self.renew()
@@ -222,7 +222,11 @@ class _Run:
             guard=None if self.rehearsed is None else self.rehearsed.guard,
             sources=() if self.observed is None else self.observed.numbers(),
             awaiting_approval=0 if self.rehearsed is None else self.rehearsed.awaiting_approval,
-            notes=(*(() if self.observed is None else self.observed.notes), *self.notes),
+            notes=(
+                *(() if self.observed is None else self.observed.notes),
+                *(() if self.rehearsed is None else self.rehearsed.notes),
+                *self.notes,
+            ),
         )
 
 

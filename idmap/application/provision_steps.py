@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, assert_never
 
 from idmap.application.ports import Listing, Progress, RegistryReader, RegistryWriter, Source
@@ -37,6 +38,7 @@ from idmap.domain.provisioning import (
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
 
+NO_IDS: Final[Mapping[Group, str]] = MappingProxyType({})
 _USABLE: Final = (AccountState.ACTIVE, AccountState.GRACE)
 
 
@@ -68,9 +70,16 @@ class Rehearsed:
     """Accounts that are pending once the plan is carried out."""
     last_change: int
     """The newest entry of the record of changes when the rehearsal began."""
+    notes: tuple[str, ...] = ()
+    """Renamed groups that the rules still name by a former path."""
 
 
-def observe(rules: RuleSet, sources: Collection[Source], progress: Progress) -> Observed:
+def observe(
+    rules: RuleSet,
+    sources: Collection[Source],
+    progress: Progress,
+    known: Mapping[Group, str] = NO_IDS,
+) -> Observed:
     """Asks every source about the groups of its issuer that the rules speak of, and no others.
 
     Raises SourceFailed: one source that cannot be read ends the run.
@@ -80,7 +89,8 @@ def observe(rules: RuleSet, sources: Collection[Source], progress: Progress) -> 
     for source in sources:
         its_groups = frozenset(group for group in watched if group.issuer == source.issuer)
         if its_groups:
-            listings.append(source.observe(its_groups, progress))
+            ids = {group: known[group] for group in its_groups if group in known}
+            listings.append(source.observe(its_groups, progress, ids))
     unread = sorted({group.issuer for group in watched} - {source.issuer for source in sources})
     notes = [f"no source reads {issuer}: its people stay as recorded" for issuer in unread]
     for listing in listings:
@@ -95,15 +105,19 @@ def rehearse(writer: RegistryWriter, observed: Observed, limits: GuardLimits, at
     """
     last_change = writer.last_change()
     states = writer.count_accounts()
-    before = writer.observed_groups()
+    before, ids = writer.observed_groups(), writer.group_ids()
     recorded = record(writer, observed)
+    renamed = _renames(ids, writer.group_ids())
+    before = frozenset(renamed.get(group, group) for group in before)
+    watched = frozenset(renamed.get(group, group) for group in observed.watched)
     plan, owners = make_plan(writer, at, frozenset[Identity]().union(*recorded))
-    emptied = tuple(sorted((before - writer.observed_groups()) & observed.watched))
+    emptied = tuple(sorted((before - writer.observed_groups()) & watched))
     population = sum(states.get(state, 0) for state in _USABLE)
     guard = check_guard(plan, limits, population, emptied)
     new = sum(isinstance(change, OpenAccount) and change.pending for change in plan.changes)
     awaiting = states.get(AccountState.PENDING, 0) + new
-    return Rehearsed(plan, guard, recorded, owners, awaiting, last_change)
+    notes = tuple(_stale_paths(writer))
+    return Rehearsed(plan, guard, recorded, owners, awaiting, last_change, notes)
 
 
 def record(writer: RegistryWriter, observed: Observed) -> tuple[frozenset[Identity], ...]:
@@ -157,6 +171,23 @@ def _apply(writer: RegistryWriter, change: Change, group_range: str) -> None:
             writer.change_shell(change.account_id, change.shell)
         case _:
             assert_never(change)
+
+
+def _renames(before: Mapping[Group, str], after: Mapping[Group, str]) -> Mapping[Group, Group]:
+    """Former group → the same group by its path of now."""
+    now = {(group.issuer, external_id): group for group, external_id in after.items()}
+    return {
+        group: now[group.issuer, external_id]
+        for group, external_id in before.items()
+        if now.get((group.issuer, external_id), group) != group
+    }
+
+
+def _stale_paths(reader: RegistryReader) -> Iterator[str]:
+    for path in reader.former_paths():
+        named = ", ".join(path.named_by)
+        if named:
+            yield f"group {path.former.path} is {path.now.path} now; still named so by {named}"
 
 
 def _noted(

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from idmap.application.ports import Clock, Registry, Signer, SnapshotStore
+from idmap.application.ports import Clock, RangeStatus, Registry, Signer, SnapshotStore
 from idmap.domain.errors import IdmapError
 from idmap.domain.identity import Issuer
 from idmap.domain.issuers import IssuerProfile
@@ -38,7 +38,7 @@ from idmap.domain.manifest import (
     parse_envelope,
     parse_manifest,
 )
-from idmap.domain.posix import posix_chunks, windows_of
+from idmap.domain.posix import Windows, posix_chunks, windows_of
 from idmap.domain.trust import (
     ISSUERS_CHUNK,
     IssuersDocument,
@@ -54,6 +54,13 @@ TrustedKeys = Callable[[IssuerProfile], tuple[Jwk, ...]]
 
 _AHEAD_SECONDS = 60
 """`created` may run a little ahead of the clock when there are several signatures within one second."""
+
+
+def _windows(ranges: Iterable[RangeStatus]) -> Windows:
+    statuses = tuple(ranges)
+    return windows_of(
+        (status.range for status in statuses), {s.range.name for s in statuses if s.has_gids}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +148,7 @@ class Publisher:
                 revision=revision,
                 created=created,
                 not_after=created + self._lifetime,
-                windows=windows_of(status.range for status in reader.ranges()),
+                windows=_windows(reader.ranges()),
                 ban_counter=reader.ban_counter(),
                 high_water=dict(reader.high_water()),
                 posix=posix,

@@ -132,3 +132,8 @@ class Account:
     """Suspended by a person: provisioning leaves it suspended, whatever the sources say."""
     leaving: tuple[LeavingGroup, ...] = ()
     """Of `secondary_groups` those in membership grace; nodes are told of them as of the others."""
+
+    @property
+    def has_private_group(self) -> bool:
+        """Whether the primary group is the account's own; no other group may have a user's name."""
+        return str(self.primary_group.name) == self.username

@@ -21,6 +21,7 @@ from idmap.domain.entitlements import ResourceEntitlement
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity
 from idmap.domain.issuers import IssuerProfile
+from idmap.domain.spelling import NO_SPELLING, Spelling, local_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class VerifiedClaims:
     """Groups the token asserts; narrowing only, unless the profile lets them be recorded. Empty with capabilities."""
     preferred_username: str | None
     """Spelling for a new account's name; identifies nobody."""
+    spelling: Spelling = NO_SPELLING
+    """What else may spell it: local part of the mail address, given and family name."""
     capabilities: frozenset[Capability] = frozenset()
     """WLCG capability scopes: the token is for these and nothing else."""
     resources: frozenset[ResourceEntitlement] = frozenset()
@@ -108,6 +111,11 @@ def check_claims(
         client_id=reading.client_id,
         groups=reading.asserted.groups,
         preferred_username=short_text(claims, "preferred_username"),
+        spelling=Spelling(
+            email=local_part(short_text(claims, "email")),
+            given=short_text(claims, "given_name"),
+            family=short_text(claims, "family_name"),
+        ),
         capabilities=reading.purpose.capabilities,
         resources=reading.asserted.resources,
         assurance=reading.assurance,

@@ -28,6 +28,14 @@ MAX_PATH: Final = 512
 _COMPONENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 """WLCG profile 1.3, `group`: the narrower of the grammars we read, and what is never percent-encoded."""
 
+LOCAL_ISSUER: Final = Issuer("idmap:local")
+"""Site-local groups are bound to no issuer; this stands in its place. No profile, rule, source or token may name it."""
+
+PRIVATE_ISSUER: Final = Issuer("idmap:private")
+"""Likewise for private groups: the path is the username of the one account whose primary group it is."""
+
+OUR_ISSUERS: Final = frozenset({LOCAL_ISSUER, PRIVATE_ISSUER})
+
 _PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ROLE: Final = ":role="
 
@@ -41,6 +49,20 @@ class Group:
 
     def __str__(self) -> str:
         return f"{self.path} @ {self.issuer}"
+
+
+PRIVATE_GROUP: Final = Group(PRIVATE_ISSUER, "own")
+"""In an account class: each account gets a primary group of its own, with its name and its number as gid."""
+
+
+def local_group(name: str) -> Group:
+    """The site-local group of that name."""
+    return Group(LOCAL_ISSUER, name)
+
+
+def is_federated(group: Group) -> bool:
+    """Whether an issuer knows the group; of the others only people here say who is in them."""
+    return group.issuer not in OUR_ISSUERS
 
 
 def parse_group(issuer: Issuer, spelling: object) -> Group:
@@ -93,6 +115,13 @@ def implied_groups(group: Group) -> frozenset[Group]:
     parts = path.split("/") if path else []
     last = len(parts) if separator else len(parts) - 1
     return frozenset(Group(group.issuer, "/".join(parts[:end])) for end in range(1, last + 1))
+
+
+def split_path(path: str) -> tuple[tuple[str, ...], str | None]:
+    """The names of a canonical path, outermost first, and its role; decoded. Raises InvalidInput(CLAIM_INVALID)."""
+    names, separator, role = path.partition(_ROLE)
+    decoded = tuple(decode_name(part) for part in names.split("/")) if names else ()
+    return decoded, decode_name(role) if separator else None
 
 
 def encode_name(name: str) -> str:

@@ -44,11 +44,34 @@ CROWDED: Final = (
 )
 
 
+class NumberKind(StrEnum):
+    """POSIX has two name spaces of numbers."""
+
+    UID = "uid"
+    GID = "gid"
+
+
 class RangePurpose(StrEnum):
-    """What a range's numbers are for. People and groups never share a range."""
+    """What a range's numbers are for; no two purposes share a range, so that a number tells whose it is.
+
+    A private group has its account's number as gid: then that one number of people's or robots' is a gid too.
+    """
 
     PEOPLE = "people"
+    ROBOTS = "robots"
+    POOLS = "pools"
+    """Accounts that communities of short-lived jobs share; set apart here, issued by nothing yet."""
     GROUPS = "groups"
+
+    @property
+    def kind(self) -> NumberKind:
+        """Which of the two name spaces of numbers it is issued in."""
+        return NumberKind.GID if self is RangePurpose.GROUPS else NumberKind.UID
+
+    @property
+    def kinds(self) -> tuple[NumberKind, ...]:
+        """Every one that a number of it may be taken in, a private group's gid included."""
+        return (NumberKind.GID,) if self is RangePurpose.GROUPS else tuple(NumberKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +89,20 @@ class NumberRange:
 
     def __contains__(self, number: object) -> bool:
         return isinstance(number, int) and self.first <= number <= self.last
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ForeignNumber:
+    """A number that something else on the site uses."""
+
+    kind: NumberKind
+    number: int
+    name: str
+    where: str
+    """`nss` or `ldap`."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.number} is {self.name!r} in {self.where}"
 
 
 def is_refused_number(number: int) -> bool:

@@ -9,7 +9,7 @@ once, with the member. No identities, no mail addresses, no reasons (law 8, DESI
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 from idmap.domain.accounts import UNKNOWN_TO_NODES, Account, PosixGroup
 from idmap.domain.errors import InvalidInput
 from idmap.domain.names import ROOT_EQUIVALENT_GROUPS, is_adoptable, is_reserved
-from idmap.domain.numbers import NumberRange, RangePurpose, is_refused_number
+from idmap.domain.numbers import NumberKind, NumberRange, is_refused_number
 from idmap.domain.reasons import Reason
 
 USER_CHUNKS: Final = 64
@@ -34,12 +34,16 @@ class Windows:
     gid: tuple[tuple[int, int], ...]
 
 
-def windows_of(ranges: Iterable[NumberRange]) -> Windows:
-    """Windows from the registry's ranges."""
+def windows_of(ranges: Iterable[NumberRange], with_private_groups: Collection[str] = ()) -> Windows:
+    """Windows from the registry's ranges; those named have numbers that are private groups' gids too."""
     listed = sorted(ranges, key=lambda r: r.first)
     return Windows(
-        uid=tuple((r.first, r.last) for r in listed if r.purpose is RangePurpose.PEOPLE),
-        gid=tuple((r.first, r.last) for r in listed if r.purpose is RangePurpose.GROUPS),
+        uid=tuple((r.first, r.last) for r in listed if r.purpose.kind is NumberKind.UID),
+        gid=tuple(
+            (r.first, r.last)
+            for r in listed
+            if r.purpose.kind is NumberKind.GID or r.name in with_private_groups
+        ),
     )
 
 
@@ -68,11 +72,17 @@ def group_line(group: PosixGroup) -> str:
 
 
 def posix_chunks(accounts: Iterable[Account], groups: Iterable[PosixGroup]) -> dict[str, bytes]:
-    """Chunk name → canonical bytes. Pending accounts and tombstones have no place on a node."""
+    """Chunk name → canonical bytes. Pending accounts and tombstones have no place on a node.
+
+    A private group stands before its account, in the same chunk, so that one new account changes one chunk.
+    """
     users: dict[int, list[tuple[int, str]]] = {index: [] for index in range(USER_CHUNKS)}
     for account in accounts:
         if account.state not in UNKNOWN_TO_NODES:
-            users[chunk_index(account.username)].append((account.uid_number, user_line(account)))
+            line = user_line(account)
+            if account.has_private_group:
+                line = f"{group_line(account.primary_group)}\n{line}"
+            users[chunk_index(account.username)].append((account.uid_number, line))
     group_lines = [line for _, line in sorted((g.gid_number, group_line(g)) for g in groups)]
     chunks = {"groups": _join(group_lines)}
     for index, rows in users.items():

@@ -11,20 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any, ClassVar, Final
 
 from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.decision import Decision, Grant, Recorded, day_of, decide
 from idmap.domain.errors import Conflict
-from idmap.domain.groups import Group
+from idmap.domain.groups import Group, is_federated
 from idmap.domain.identity import Identity
-from idmap.domain.names import GroupName, Username, spell_group_name, spell_username
+from idmap.domain.names import GroupName, Username, spell_group_names, spell_usernames
 from idmap.domain.numbers import GidNumber
 from idmap.domain.persons import as_one, memberships
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
+from idmap.domain.spelling import NO_SPELLING, PrefixCounter, Spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class PersonFacts:
     preferred_username: str | None
     present_unchanged: bool = False
     """The source has the record but could not be read in full: it counts as unchanged (law 6)."""
+    spelling: Spelling = NO_SPELLING
+    """Facts beside the preferred name that may spell a username; only those that some class needs are on record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,13 @@ class OpenGroup:
     REMOVES: ClassVar[bool] = False
     group: Group
     spelled: GroupName | None
+    instead: tuple[GroupName, ...] = ()
+    """Tried in this order when that one is taken; after them the name is made from the number."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAccount:
-    """Give a person an account: a number from the range, the spelled name if it is free."""
+    """Give a person an account: a number from the range, the first of the spelled names that is free."""
 
     KIND: ClassVar[str] = "open_account"
     REMOVES: ClassVar[bool] = False
@@ -62,6 +67,12 @@ class OpenAccount:
     shell: str
     home: str
     """Template with `{username}`."""
+    instead: tuple[Username, ...] = ()
+    """Tried in this order when `spelled` is taken."""
+    last_suffix: int = 1
+    """Each of them is tried with the numbers from 2 to this one too, before the next."""
+    counter: PrefixCounter | None = None
+    """Names the account when all of them are taken; without one the name is made from the number."""
     pending: bool = False
     """The class asks for an administrator's approval first."""
 
@@ -201,10 +212,14 @@ def plan_changes(
     an empty plan.
     """
     changes: list[Change] = [
-        OpenGroup(group=group, spelled=spell_group_name(group.path))
-        for group in sorted(rules.posix_groups() - posix_groups.keys())
+        _open_group(group) for group in sorted(rules.posix_groups() - posix_groups.keys())
     ]
-    groups_of = {posix.gid_number: group for group, posix in posix_groups.items()}
+    groups_of = {
+        # Who is in a site-local group, people here say; no source ends it.
+        posix.gid_number: group
+        for group, posix in posix_groups.items()
+        if is_federated(group)
+    }
     by_account: dict[int, list[PersonFacts]] = {}
     for person in people:
         if person.recorded.account is not None:
@@ -218,10 +233,15 @@ def plan_changes(
     return Plan(rules_version=rules.version, changes=tuple(changes))
 
 
+def _open_group(group: Group) -> OpenGroup:
+    names = spell_group_names(group.path)
+    return OpenGroup(group, names[0] if names else None, names[1:])
+
+
 def _changes_for_newcomer(person: PersonFacts, rules: RuleSet, at: int) -> Iterable[Change]:
     decision: Decision = decide(person.recorded, rules, at)
     if decision.grant is not None:
-        yield _open(person, decision.grant)
+        yield _open(person, decision.grant, rules)
 
 
 def _changes_for_account(
@@ -243,19 +263,24 @@ def _changes_for_account(
         yield from _with_grant(account, grant, groups_of, at)
 
 
-def _open(person: PersonFacts, grant: Grant) -> OpenAccount:
+def _open(person: PersonFacts, grant: Grant, rules: RuleSet) -> OpenAccount:
     account_class = grant.rule.account_class
     # Robots have names of their own: a service account's must not be taken from a person who is yet to come.
-    preferred = None if grant.rule.robots else person.preferred_username
+    spelling = replace(person.spelling, preferred=person.preferred_username)
+    spelled = () if grant.rule.robots else spell_usernames(spelling, account_class.naming)
+    names = tuple(name for name in spelled if not rules.is_counted_name(name))
     return OpenAccount(
         identity=person.recorded.identity,
         rule_id=grant.rule.rule_id,
         number_range=account_class.number_range,
-        spelled=spell_username(preferred),
+        spelled=names[0] if names else None,
         primary_group=account_class.primary_group,
         secondary_groups=tuple(sorted(grant.secondary_groups)),
         shell=account_class.shell,
         home=account_class.home,
+        instead=names[1:],
+        last_suffix=account_class.naming.last_suffix,
+        counter=account_class.naming.counter,
         pending=account_class.approval_required,
     )
 

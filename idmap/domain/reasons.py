@@ -85,6 +85,8 @@ class Reason(StrEnum):
     RANGE_OVERLAPS = "range_overlaps"
     RANGE_UNKNOWN = "range_unknown"
     RANGE_CROWDED = "range_crowded"
+    NUMBERS_FOREIGN = "numbers_foreign"
+    SITE_UNAVAILABLE = "site_unavailable"
     RULE_INVALID = "rule_invalid"
     CLASS_WITHOUT_PRIMARY_GROUP = "class_without_primary_group"
     ISSUER_INVALID = "issuer_invalid"
@@ -100,6 +102,7 @@ class Reason(StrEnum):
     SOURCE_UNAVAILABLE = "source_unavailable"
     SOURCE_REFUSED = "source_refused"
     SOURCE_GROUP_MISSING = "source_group_missing"
+    GROUP_REPLACED = "group_replaced"
     GUARD_STOPPED = "guard_stopped"
     PLAN_STALE = "plan_stale"
     ALREADY_RUNNING = "already_running"
@@ -340,6 +343,14 @@ REASONS: Final = MappingProxyType(
             "Other software uses numbers of this range too.",
             "Choose another range, or acknowledge it: --acknowledge, or acknowledge: true.",
         ),
+        Reason.NUMBERS_FOREIGN: _T(
+            "Something else on the site uses numbers of this range.",
+            "Choose another range, or pass --acknowledge-foreign: those numbers are then never issued.",
+        ),
+        Reason.SITE_UNAVAILABLE: _T(
+            "The site's directory could not be asked which numbers are in use.",
+            "Try again when it answers; [site.ldap] in idmap.toml says where it is.",
+        ),
         Reason.RULE_INVALID: _T(
             "The rules cannot be used as written.",
             "The detail names the rule and the line to mend.",
@@ -387,6 +398,10 @@ REASONS: Final = MappingProxyType(
         Reason.SOURCE_GROUP_MISSING: _T(
             "A configured group does not exist at the source; nothing was changed.",
             "Check the group's full path in the source's settings.",
+        ),
+        Reason.GROUP_REPLACED: _T(
+            "A group was made anew at the source under the path of another; nothing was changed.",
+            "If the new one may have the old one's gid and files: 'idmap groups rebind'; else rename it at the source.",
         ),
         Reason.GUARD_STOPPED: _T(
             "The plan removes more than the guard allows; nothing was changed.",

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from idmap.domain.errors import InvalidInput
-from idmap.domain.groups import Group, parse_group_id
+from idmap.domain.groups import OUR_ISSUERS, PRIVATE_GROUP, Group, parse_group_id
 from idmap.domain.identity import Identity, Issuer, Subject, parse_subject
+from idmap.domain.naming_rules import parse_naming
 from idmap.domain.reasons import Reason
+from idmap.domain.spelling import DEFAULT_NAMING, Naming
 
 FORMAT: Final = 1
 MAX_GRACE_DAYS: Final = 3650
@@ -32,6 +34,7 @@ class AccountClass:
     name: str
     number_range: str
     primary_group: Group
+    """`PRIVATE_GROUP`: one of the account's own, `primary_group = { private = true }`."""
     shell: str
     home: str
     """Template; `{username}` is its one variable."""
@@ -40,6 +43,7 @@ class AccountClass:
     """How long a secondary group is kept after its member left it; 0 for not at all."""
     approval_required: bool = False
     """New accounts stay pending until an administrator approves them."""
+    naming: Naming = DEFAULT_NAMING
 
     def home_of(self, username: str) -> str:
         """The home directory of an account of this class."""
@@ -85,14 +89,67 @@ class RuleSet:
         for rule in self.rules:
             found |= {rule.group, rule.account_class.primary_group, *rule.secondary_groups}
         found |= {a.group for a in self.administrators if a.group is not None}
-        return frozenset(found)
+        return frozenset(found - {PRIVATE_GROUP})
 
     def posix_groups(self) -> frozenset[Group]:
         """The groups that need a gid."""
         found: set[Group] = set()
         for rule in self.rules:
             found |= {rule.account_class.primary_group, *rule.secondary_groups}
-        return frozenset(found)
+        return frozenset(found - {PRIVATE_GROUP})
+
+    def spelling_facts(self) -> frozenset[str]:
+        """Of `email`, `given`, `family`: those that some class needs to name people; no others go on record."""
+        return frozenset[str]().union(
+            *(rule.account_class.naming.facts() for rule in self.rules if not rule.robots)
+        )
+
+    def is_counted_name(self, name: str) -> bool:
+        """Whether a counter of some class could give the name or a numbered form of it: no claim may spell it."""
+        stem = name.rstrip("0123456789")
+        counters = (rule.account_class.naming.counter for rule in self.rules)
+        return any(counter is not None and counter.prefix == stem for counter in counters)
+
+
+def follow_renames(rules: RuleSet, renamed: Mapping[Group, Group]) -> RuleSet:
+    """The rules with every group that was renamed since they were written under its path of now."""
+    if not renamed.keys() & rules.groups():
+        return rules
+
+    def now(group: Group) -> Group:
+        return renamed.get(group, group)
+
+    def followed(rule: Rule) -> Rule:
+        primary = now(rule.account_class.primary_group)
+        return replace(
+            rule,
+            group=now(rule.group),
+            account_class=replace(rule.account_class, primary_group=primary),
+            secondary_groups=tuple(map(now, rule.secondary_groups)),
+        )
+
+    return replace(
+        rules,
+        rules=tuple(map(followed, rules.rules)),
+        administrators=tuple(
+            admin if admin.group is None else replace(admin, group=now(admin.group))
+            for admin in rules.administrators
+        ),
+    )
+
+
+def who_names(rules: RuleSet, group: Group) -> tuple[str, ...]:
+    """The rules, classes and entries under [[admins]] that speak of a group: what a person has to edit."""
+    found: dict[str, None] = {}
+    for rule in rules.rules:
+        if group in {rule.group, *rule.secondary_groups}:
+            found[f"rule {rule.rule_id}"] = None
+        if group == rule.account_class.primary_group:
+            found[f"class {rule.account_class.name}"] = None
+    for index, admin in enumerate(rules.administrators, start=1):
+        if group == admin.group:
+            found[f"admin {index}"] = None
+    return tuple(found)
 
 
 EMPTY_RULES: Final = RuleSet(version=0, rules=())
@@ -146,6 +203,7 @@ def _check_ranges_of_robots(rules: tuple[Rule, ...]) -> None:
 
 
 _CLASS_MEMBERS: Final = {
+    "username", "username_suffixes",
     "range", "primary_group", "shell", "home", "grace_days", "membership_grace_days", "approval",
 }  # fmt: skip
 
@@ -168,12 +226,13 @@ class _Class:
         return AccountClass(
             name=self.name,
             number_range=_label(self.body, "range", where),
-            primary_group=_group(issuer, self.body["primary_group"], where, "primary_group"),
+            primary_group=_primary_group(issuer, self.body["primary_group"], where),
             shell=_path(self.body, "shell", where),
             home=home,
             grace_days=_days(self.body, "grace_days", where, default=30),
             membership_grace_days=_days(self.body, "membership_grace_days", where, default=0),
             approval_required=_approval(self.body, where),
+            naming=parse_naming(self.body, where),
         )
 
 
@@ -197,7 +256,7 @@ def _parse_rule(body: Mapping[str, Any], index: int, classes: Mapping[str, _Clas
     _known(
         body, {"id", "issuer", "group", "class", "secondary_groups", "robots", "subjects"}, where
     )
-    issuer = Issuer(_text(body, "issuer", where))
+    issuer = _issuer(body, where)
     class_name = _text(body, "class", where)
     if class_name not in classes:
         raise _invalid(where, f"class: there is no class {class_name!r}")
@@ -225,13 +284,30 @@ def _parse_rule(body: Mapping[str, Any], index: int, classes: Mapping[str, _Clas
 def _parse_administrator(body: Mapping[str, Any], index: int) -> Administrator:
     where = f"admin {index}"
     _known(body, {"issuer", "subject", "group"}, where)
-    issuer = Issuer(_text(body, "issuer", where))
+    issuer = _issuer(body, where)
     if ("subject" in body) == ("group" in body):
         raise _invalid(where, "either subject or group")
     if "group" in body:
         return Administrator(identity=None, group=_group(issuer, body["group"], where, "group"))
     subject = _subject(body["subject"], where, "subject")
     return Administrator(identity=Identity(issuer, subject), group=None)
+
+
+def _issuer(body: Mapping[str, Any], where: str) -> Issuer:
+    issuer = Issuer(_text(body, "issuer", where))
+    if issuer in OUR_ISSUERS:
+        raise _invalid(
+            where, f"issuer: {issuer!r} is no issuer; a site-local group matches no rule"
+        )
+    return issuer
+
+
+def _primary_group(issuer: Issuer, value: object, where: str) -> Group:
+    if not isinstance(value, Mapping):
+        return _group(issuer, value, where, "primary_group")
+    if dict(value) != {"private": True}:
+        raise _invalid(where, "primary_group: a group's path, or { private = true }")
+    return PRIVATE_GROUP
 
 
 def _subject(value: object, where: str, member: str) -> Subject:

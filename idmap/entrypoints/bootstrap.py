@@ -14,11 +14,13 @@ from idmap.adapters.indigo_iam.source import open_source
 from idmap.adapters.oidc.introspection import HttpIntrospector
 from idmap.adapters.oidc.jwks import JwksCache
 from idmap.adapters.oidc.signatures import JoseSignatures
+from idmap.adapters.site_numbers.directory import Directory, DirectoryNumbers
+from idmap.adapters.site_numbers.nss import NssNumbers
 from idmap.adapters.snapshot.sign_client import SocketSigner
 from idmap.adapters.snapshot.store import DirectorySnapshotStore
 from idmap.adapters.sql import SqlRegistry
 from idmap.application.introspect import OpaqueTokens
-from idmap.application.ports import Clock, Registry, Source
+from idmap.application.ports import Clock, Registry, SiteNumbers, Source
 from idmap.application.publish import Publisher
 from idmap.application.remembered import Remembered
 from idmap.application.verified_tokens import VerifiedTokens
@@ -114,8 +116,30 @@ def serve_parts(settings: ServiceSettings, clock: Clock = system_clock) -> Serve
         clock=clock,
         make_secret=make_secret,
         realm=settings.realm,
+        site_numbers=site_numbers(settings),
         keep_answers_seconds=settings.serve.keep_answers_hours * 3600,
     )
+
+
+def site_numbers(settings: ServiceSettings) -> tuple[SiteNumbers, ...]:
+    """What new ranges are compared with; the directory's password is read now."""
+    found: list[SiteNumbers] = [NssNumbers()] if settings.site.nss else []
+    ldap = settings.site.ldap
+    if ldap is not None:
+        password = ldap.bind_password_file
+        found.append(
+            DirectoryNumbers(
+                Directory(
+                    url=ldap.url,
+                    base=ldap.base,
+                    bind_dn=ldap.bind_dn,
+                    password=None if password is None else read_secret_file(password),
+                    ca_file=ldap.ca_file,
+                    timeout_seconds=ldap.timeout_seconds,
+                )
+            )
+        )
+    return tuple(found)
 
 
 def introspector(settings: ServiceSettings) -> HttpIntrospector:

@@ -33,6 +33,12 @@ def _check_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _check_ldap_url(value: str) -> str:
+    if not value.startswith(("ldap://", "ldaps://", "ldapi://")):
+        raise ValueError("an ldap, ldaps or ldapi URL is needed")
+    return value
+
+
 def is_loopback_host(host: str) -> bool:
     """Whether listening there is listening to this very host alone."""
     try:
@@ -141,6 +147,33 @@ class IntrospectionSettings(_Section):
     client_secret_file: Path
 
 
+class SiteDirectorySettings(_Section):
+    """A directory whose numbers no range may issue again; asked when a range is added or checked."""
+
+    url: Annotated[str, AfterValidator(_check_ldap_url)]
+    """`ldaps://`, `ldapi://`, or `ldap://`: beyond loopback that starts TLS before anything else."""
+    base: str = Field(min_length=1)
+    bind_dn: str | None = None
+    """Who asks; without it, nobody in particular."""
+    bind_password_file: Path | None = None
+    ca_file: Path | None = None
+    timeout_seconds: int = Field(default=20, ge=1, le=300)
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.bind_dn is None) != (self.bind_password_file is None):
+            raise ValueError("bind_dn and bind_password_file come together")
+        return self
+
+
+class SiteSettings(_Section):
+    """What else on the site has numbers: new ranges are compared with it."""
+
+    nss: bool = True
+    """This host's own users and groups, and whatever its nsswitch.conf names."""
+    ldap: SiteDirectorySettings | None = None
+
+
 class ServiceSettings(_Section):
     """`/etc/idmap/idmap.toml`."""
 
@@ -152,6 +185,7 @@ class ServiceSettings(_Section):
     issuer_keys: IssuerKeySettings = IssuerKeySettings()
     schedule: ScheduleSettings = ScheduleSettings()
     guard: GuardSettings = GuardSettings()
+    site: SiteSettings = SiteSettings()
     sources: dict[str, IndigoIamSettings] = {}
     """Name → source."""
     introspection: dict[str, IntrospectionSettings] = {}

@@ -22,6 +22,8 @@ from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuers import GroupsDialect, IssuerProfile
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.provisioning import GuardLimits
+from idmap.domain.reasons import Reason
+from idmap.domain.spelling import NO_SPELLING, Spelling
 from tests.support.registries import make_registry
 
 ISSUER = Issuer("https://iam.example.org/")
@@ -78,14 +80,29 @@ class ToldSource:
     issuer: Issuer = ISSUER
     members: dict[str, set[str]] = field(default_factory=dict)
     """Group path → names."""
+    ids: dict[str, str] = field(default_factory=dict)
+    """Group path → the source's stable id of it."""
+    spelled: dict[str, Spelling] = field(default_factory=dict)
+    """Name → what else may spell a username."""
     inactive: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)
     failure: SourceFailed | None = None
     asked: list[frozenset[Group]] = field(default_factory=list)
     began: int = START
 
-    def observe(self, watched: frozenset[Group], progress: Progress) -> Listing:
+    def observe(
+        self, watched: frozenset[Group], progress: Progress, known: Mapping[Group, str]
+    ) -> Listing:
+        """With `ids`, a group is found by its id when it has another path now."""
         self.asked.append(watched)
+        if self.ids:
+            paths = {external_id: path for path, external_id in self.ids.items()}
+            gone = [one for one in watched if known.get(one, self.ids.get(one.path)) not in paths]
+            if gone and all(one.path not in self.ids for one in gone):
+                raise SourceFailed(Reason.SOURCE_GROUP_MISSING, str(gone))
+            watched = frozenset(
+                Group(self.issuer, paths.get(known.get(one, ""), one.path)) for one in watched
+            )
         if self.failure is not None:
             raise self.failure
         progress("reading", 1, 1)
@@ -100,11 +117,13 @@ class ToldSource:
                 active=name not in self.inactive,
                 preferred_username=name,
                 readable=name not in self.unreadable,
+                spelling=self.spelled.get(name, NO_SPELLING),
             )
             for name in sorted(held)
         )
         notes = tuple(f"{name}: unreadable" for name in sorted(self.unreadable & held.keys()))
-        return Listing(self.name, self.issuer, watched, people, self.began, notes)
+        ids = {one: self.ids[one.path] for one in watched if one.path in self.ids}
+        return Listing(self.name, self.issuer, watched, people, self.began, notes, ids)
 
 
 @dataclass

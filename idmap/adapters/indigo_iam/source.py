@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, Literal
 
 from idmap.adapters.indigo_iam.strategies import STRATEGIES, Advance, Reading, Strategy
 from idmap.adapters.indigo_iam.talker import IamTalker
 from idmap.adapters.indigo_iam.translate import GroupRef, PersonRecord
 from idmap.application.ports import Clock, ListedPerson, Listing, Progress
-from idmap.domain.errors import SourceFailed
-from idmap.domain.groups import Group
+from idmap.domain.errors import InvalidInput, SourceFailed
+from idmap.domain.groups import Group, parse_group
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
@@ -49,11 +50,19 @@ class IndigoIamSource:
         self._passes = passes
         self._close = close
 
-    def observe(self, watched: frozenset[Group], progress: Progress) -> Listing:
-        """A complete listing of the watched groups. Raises SourceFailed with nothing half said."""
+    def observe(
+        self,
+        watched: frozenset[Group],
+        progress: Progress,
+        known: Mapping[Group, str] = MappingProxyType({}),
+    ) -> Listing:
+        """A complete listing of the watched groups. Raises SourceFailed with nothing half said.
+
+        A group that is `known` by its uuid and was renamed is listed under its path of now.
+        """
         began = self._clock()
         try:
-            groups = self._find_groups(watched)
+            groups = self._find_groups(watched, known)
             memberships = [
                 (group, self._read_group(ref, began, _advance(progress, group)))
                 for group, ref in sorted(groups.items())
@@ -64,21 +73,43 @@ class IndigoIamSource:
         return Listing(
             source=self.name,
             issuer=self.issuer,
-            watched=watched,
+            watched=frozenset(groups),
             people=people,
             began=began,
             notes=tuple(_notes(memberships)),
+            group_ids={group: ref.uuid for group, ref in groups.items()},
         )
 
-    def _find_groups(self, watched: frozenset[Group]) -> dict[Group, GroupRef]:
-        by_path = {group.path: group for group in watched}
-        found = self._look_up(frozenset(by_path))
-        missing = sorted(by_path.keys() - found.keys())
+    def _find_groups(
+        self, watched: frozenset[Group], known: Mapping[Group, str]
+    ) -> dict[Group, GroupRef]:
+        """A path that is gone, or is another group's now, may be that of a group that was renamed."""
+        at_path = self._look_up(frozenset(group.path for group in watched))
+        found: dict[Group, GroupRef] = {}
+        missing = []
+        for group in sorted(watched):
+            ref, uuid = at_path.get(group.path), known.get(group)
+            if uuid is not None and (ref is None or ref.uuid != uuid):
+                path = self._strategy.find_path(uuid)
+                if path is not None:
+                    group, ref = self._group_at(path), GroupRef(uuid, path)
+            if ref is None:
+                missing.append(group.path)
+            else:
+                found[group] = ref
         if missing:
             raise SourceFailed(
                 Reason.SOURCE_GROUP_MISSING, f"{self.name} has no group {', '.join(missing)}"
             )
-        return {by_path[path]: ref for path, ref in found.items()}
+        return found
+
+    def _group_at(self, path: str) -> Group:
+        try:
+            return parse_group(self.issuer, path)
+        except InvalidInput as error:
+            raise SourceFailed(
+                Reason.SOURCE_INCOMPLETE, f"{self.name}: a group was renamed; {error.detail}"
+            ) from error
 
     def _look_up(self, paths: frozenset[str]) -> Mapping[str, GroupRef]:
         for _ in range(SPARE_READINGS):
@@ -158,6 +189,7 @@ def _merge(
             preferred_username=record.preferred_username,
             readable=record.problem is None,
             robot=record.robot,
+            spelling=record.spelling,
             linked_ids=record.linked_ids,
         )
 

@@ -21,6 +21,7 @@ from idmap.adapters.indigo_iam.translate import (
     GroupRef,
     PersonRecord,
     find_group,
+    find_path,
     parse_group_row,
     parse_member_row,
     parse_page,
@@ -59,6 +60,10 @@ class Strategy(Protocol):
         """The groups of these exact paths; an absent one is not in the answer."""
         ...
 
+    def find_path(self, uuid: str) -> str | None:
+        """The path of now of a group known by its id; None when it is gone, or nothing here can tell."""
+        ...
+
     def read_members(self, group: GroupRef, at: int, advance: Advance) -> Reading: ...
     def complete(self, group: GroupRef, reading: Reading, at: int) -> tuple[PersonRecord, ...]:
         """The records of a reading's people."""
@@ -79,6 +84,18 @@ class AccountsStrategy:
             for path in sorted(paths)
         }
         return {path: group for path, group in found.items() if group is not None}
+
+    def find_path(self, uuid: str) -> str | None:
+        """By what a member's record calls the group: an empty one cannot be told from one that is gone."""
+        path = f"/iam/account/find/bygroup/{quote(uuid, safe='')}"
+        try:
+            body = self._talker.find(path, {"startIndex": 1, "count": 1})
+        except SourceFailed as error:
+            if error.reason is not Reason.SOURCE_INCOMPLETE:
+                raise
+            return None  # IAM answers 400 for a group that it does not have
+        rows = () if body is None else parse_page(body, start=1).rows
+        return find_path(rows[0], uuid) if rows else None
 
     def read_members(self, group: GroupRef, at: int, advance: Advance) -> Reading:
         path = f"/iam/account/find/bygroup/{quote(group.uuid, safe='')}"
@@ -108,6 +125,10 @@ class ScimStrategy:
             # The list has no order: a doubled row hides another, so absence needs the proof, presence does not.
             _unique(group.uuid for group in groups)
         return found
+
+    def find_path(self, uuid: str) -> str | None:
+        body = self._talker.find(f"/scim/Groups/{quote(uuid, safe='')}")
+        return None if body is None else parse_group_row(body).path or None
 
     def read_members(self, group: GroupRef, at: int, advance: Advance) -> Reading:
         del at  # references only; `complete` reads the people and judges them

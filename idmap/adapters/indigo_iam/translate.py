@@ -18,6 +18,7 @@ from idmap.domain.groups import MAX_PATH
 from idmap.domain.identity import Subject, parse_subject
 from idmap.domain.linking import LinkedId, LinkedIdKind
 from idmap.domain.reasons import Reason
+from idmap.domain.spelling import MAX_FACT, NO_SPELLING, Spelling, local_part
 
 USER_EXTENSION: Final = "urn:indigo-dc:scim:schemas:IndigoUser"
 
@@ -62,6 +63,8 @@ class PersonRecord:
     group_uuids: frozenset[str]
     robot: bool = False
     """A service account (INDIGO IAM 1.11 and later say so)."""
+    spelling: Spelling = NO_SPELLING
+    """Lenient: what does not read as expected spells nothing."""
     linked_ids: tuple[LinkedId, ...] = ()
     """Who IAM says they are too: evidence, and never more."""
     problem: str | None = None
@@ -131,6 +134,7 @@ def parse_person(row: object, at: int) -> PersonRecord:
             preferred_username=_user_name(record),
             group_uuids=_group_uuids(record),
             robot=_service_account(record),
+            spelling=_spelling(record),
             linked_ids=_linked_ids(record),
         )
     except _Unreadable as error:
@@ -153,6 +157,38 @@ def _user_name(row: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or not name or not name.isprintable():
         raise _Unreadable("userName is not a name")
     return name[:_KEPT_USER_NAME]
+
+
+def _spelling(row: Mapping[str, Any]) -> Spelling:
+    """Personal name and mail address (RFC 7643 §4.1); they spell and mean nothing else, so nothing here is an error."""
+    name = row.get("name")
+    parts = name if isinstance(name, dict) else {}
+    return Spelling(
+        email=local_part(_address(row.get("emails"))),
+        given=_fact(parts.get("givenName")),
+        family=_fact(parts.get("familyName")),
+    )
+
+
+def _address(emails: object) -> str | None:
+    """The primary address, or the first."""
+    rows = [e for e in emails if isinstance(e, dict)] if isinstance(emails, list) else []
+    rows.sort(key=lambda e: e.get("primary") is not True)
+    return _fact(rows[0].get("value")) if rows else None
+
+
+def _fact(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_FACT else None
+
+
+def find_path(row: object, uuid: str) -> str | None:
+    """The path that a person's record gives for one of their groups; None when it does not say."""
+    groups = row.get("groups") if isinstance(row, dict) else None
+    for group in groups if isinstance(groups, list) else []:
+        if isinstance(group, dict) and group.get("value") == uuid:
+            path = group.get("display")
+            return path if isinstance(path, str) and 0 < len(path) <= MAX_PATH else None
+    return None
 
 
 def _group_uuids(row: Mapping[str, Any]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, exists, insert, select, update
 
+from idmap.adapters.sql.allocation import Wish
 from idmap.adapters.sql.tables import (
     ACCOUNTS,
     BANS,
@@ -30,9 +31,9 @@ from idmap.domain.accounts import (
     next_state,
 )
 from idmap.domain.errors import Conflict, InvalidInput
-from idmap.domain.groups import Group
+from idmap.domain.groups import PRIVATE_GROUP, PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity, Issuer
-from idmap.domain.names import GroupName, Username
+from idmap.domain.names import GroupName, Username, check_generated_name, numbered_usernames
 from idmap.domain.numbers import GidNumber, RangePurpose, UidNumber
 from idmap.domain.provisioning import OpenAccount, OpenGroup
 from idmap.domain.reasons import Reason
@@ -40,13 +41,15 @@ from idmap.domain.reasons import Reason
 _PASSWD_FIELD: Final = re.compile(r"/[!-9;-~]{0,254}", re.ASCII)
 """Home and shell go into passwd lines and tab-separated records."""
 
+_ADD_GROUP: Final = insert(GROUPS)
+_ADD_POSIX_GROUP: Final = insert(POSIX_GROUPS)
 _ADD_ACCOUNT: Final = insert(ACCOUNTS)
 _ADD_IDENTITY: Final = insert(IDENTITIES)
 _ADD_MEMBERSHIP: Final = insert(MEMBERSHIPS)
 _LINK_IDENTITY: Final = (
     update(IDENTITIES)
     .where(IDENTITIES.c.identity_id == bindparam("wanted"))
-    .values(account_id=bindparam("linked"))
+    .values(account_id=bindparam("linked"), spelling=None)
 )
 _FIND_IDENTITY: Final = select(
     IDENTITIES.c.identity_id,
@@ -74,10 +77,11 @@ class AccountWriter(Transaction):
                 f"group {change.group} has gid {known[change.group][1].gid_number} already",
             )
         group_id = self._group_id(change.group)
+        wish = Wish(_wished(change.spelled, change.instead))
         number, name = self._allocator.allocate(
             group_range,
             RangePurpose.GROUPS,
-            change.spelled,
+            wish,
             f"group:{group_id}",
             None,
             self._holder(change.group),
@@ -105,21 +109,34 @@ class AccountWriter(Transaction):
         if linked is not None:
             raise Conflict(Reason.VERSION_CONFLICT, f"{identity} has account {linked} already")
         known = self._posix_group_rows()
-        if change.primary_group not in known:
+        private = change.primary_group == PRIVATE_GROUP
+        if not private and change.primary_group not in known:
             raise Conflict(Reason.NOT_FOUND, f"group {change.primary_group} has no gid yet")
         if not _PASSWD_FIELD.fullmatch(change.home) or not _PASSWD_FIELD.fullmatch(change.shell):
             raise InvalidInput(Reason.REQUEST_INVALID, "home and shell must be absolute paths")
 
         account_id = self._next_key(ACCOUNTS.c.account_id)
+        primary_id = (
+            self._next_key(GROUPS.c.group_id) if private else known[change.primary_group][0]
+        )
+        wish = Wish(
+            numbered_usernames(_wished(change.spelled, change.instead), change.last_suffix),
+            change.counter,
+            f"group:{primary_id}" if private else None,
+        )
         number, name = self._allocator.allocate(
             change.number_range,
             RangePurpose.PEOPLE,
-            change.spelled,
+            wish,
             f"account:{account_id}",
             change.rule_id,
             self._holder(identity),
         )
-        primary_id, primary_group = known[change.primary_group]
+        if private:
+            primary_group = PosixGroup(GroupName(name), GidNumber(number))
+            self._open_private_group(primary_id, primary_group)
+        else:
+            primary_group = known[change.primary_group][1]
         secondary = {
             known[group]
             for group in change.secondary_groups
@@ -159,7 +176,7 @@ class AccountWriter(Transaction):
             subject=identity.subject,
             spelled=change.spelled,
             state=str(account.state),
-            primary_group=change.primary_group.path,
+            primary_group=primary_group.name if private else change.primary_group.path,
             secondary_groups=sorted(group.name for _, group in secondary),
         )
         self._nodes_must_know()
@@ -272,6 +289,13 @@ class AccountWriter(Transaction):
         self._nodes_must_know()
         return replace(account, shell=shell)
 
+    def _open_private_group(self, group_id: int, group: PosixGroup) -> None:
+        """Its name is the account's, the only name that a user and a group share."""
+        row = {"group_id": group_id, "issuer": PRIVATE_ISSUER, "path": group.name}
+        self._hold_back(_ADD_GROUP, [row])
+        posix = {"group_id": group_id, "name": group.name, "gid_number": group.gid_number}
+        self._hold_back(_ADD_POSIX_GROUP, [posix])
+
     def _open_account_of(self, account_id: int) -> Account:
         account = self._get_account(account_id)
         if account.state is AccountState.TOMBSTONE:
@@ -287,6 +311,7 @@ class AccountWriter(Transaction):
                 POSIX_GROUPS.c.name,
                 POSIX_GROUPS.c.gid_number,
             ).join_from(GROUPS, POSIX_GROUPS)
+            statement = statement.where(GROUPS.c.issuer != PRIVATE_ISSUER)
             self._posix_groups = {
                 Group(Issuer(row.issuer), row.path): (
                     row.group_id,
@@ -316,9 +341,10 @@ class AccountWriter(Transaction):
         )
 
     def _retire(self, account: Account) -> None:
+        kinds = ("uid", "gid") if account.has_private_group else ("uid",)
         self._db.execute(
             update(LEDGER_NUMBERS)
-            .where(LEDGER_NUMBERS.c.kind == "uid", LEDGER_NUMBERS.c.number == account.uid_number)
+            .where(LEDGER_NUMBERS.c.kind.in_(kinds), LEDGER_NUMBERS.c.number == account.uid_number)
             .values(retired_at=self._at)
         )
         self._db.execute(
@@ -326,6 +352,12 @@ class AccountWriter(Transaction):
             .where(LEDGER_NAMES.c.name == account.username)
             .values(retired_at=self._at)
         )
+
+
+def _wished(spelled: str | None, instead: tuple[str, ...]) -> tuple[str, ...]:
+    """The names in order. Raises InvalidInput(NAME_REFUSED) for one that may never be issued."""
+    names = instead if spelled is None else (spelled, *instead)
+    return tuple(check_generated_name(name) for name in names)
 
 
 def _account_row(account: Account, primary_group_id: int) -> dict[str, Any]:

@@ -51,6 +51,13 @@ _IN_PEOPLE_RANGE: Final = exists().where(
     RANGES.c.first <= ACCOUNTS.c.uid_number,
     RANGES.c.last >= ACCOUNTS.c.uid_number,
 )
+_PRIVATE: Final = exists().where(
+    ACCOUNTS.c.primary_group_id == POSIX_GROUPS.c.group_id,
+    ACCOUNTS.c.username == POSIX_GROUPS.c.name,
+    ACCOUNTS.c.uid_number == POSIX_GROUPS.c.gid_number,
+)
+"""A private group has its account's name, which the ledger issued to the account."""
+
 _RETIRED: Final = exists().where(
     LEDGER_NAMES.c.name == ACCOUNTS.c.username, LEDGER_NAMES.c.retired_at.is_not(None)
 )
@@ -89,7 +96,8 @@ _QUESTIONS: Final[Mapping[str, Select[Any]]] = MappingProxyType(
                 LEDGER_NAMES.c.name == POSIX_GROUPS.c.name,
                 LEDGER_NAMES.c.kind == "group",
                 LEDGER_NAMES.c.owner == _owner("group", POSIX_GROUPS.c.group_id),
-            )
+            ),
+            ~_PRIVATE,
         ),
         "closed accounts whose name is not retired": select(
             ACCOUNTS.c.username, ACCOUNTS.c.uid_number

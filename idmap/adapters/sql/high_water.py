@@ -66,9 +66,14 @@ class Marks:
     """None until the first transaction after an upgrade from a version that kept none."""
 
     def next_above(self, purpose: RangePurpose, number: int) -> int:
-        """The lowest number from `number` upward that no mark of that purpose counts as issued."""
+        """The lowest number from `number` upward that no mark counts as issued.
+
+        A number of a forgotten range of people may be a private group's gid too, so it counts for groups as well.
+        """
         intervals = sorted(
-            (mark.first, mark.highest) for mark in self.ranges.values() if mark.purpose is purpose
+            (mark.first, mark.highest)
+            for mark in self.ranges.values()
+            if set(mark.purpose.kinds) & set(purpose.kinds)
         )
         for first, highest in intervals:
             if first <= number <= highest:

@@ -15,13 +15,16 @@ from typing import Any, Final
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
 from idmap.adapters.sql.evidence_writer import EvidenceWriter, canonical
+from idmap.adapters.sql.group_writer import GroupWriter
+from idmap.adapters.sql.records import spelling_of, spelling_text
 from idmap.adapters.sql.tables import GROUPS, IDENTITIES, OBSERVATIONS
 from idmap.application.ports import ListedPerson, Listing
 from idmap.domain.errors import InvalidInput, SourceFailed
-from idmap.domain.groups import Group
+from idmap.domain.groups import OUR_ISSUERS, Group
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.linking import LinkedId
 from idmap.domain.reasons import Reason
+from idmap.domain.spelling import NO_SPELLING, Spelling
 
 TOKEN: Final = "token"  # noqa: S105  (the name of a source)
 
@@ -39,6 +42,8 @@ _PEOPLE: Final = select(
     IDENTITIES.c.preferred_username,
     IDENTITIES.c.unreadable_since,
     IDENTITIES.c.robot,
+    IDENTITIES.c.spelling,
+    IDENTITIES.c.account_id,
 )
 _SUBJECTS_AT_ONCE: Final = 500
 """SQLite takes 999 parameters where it was built long ago."""
@@ -51,6 +56,7 @@ _CHANGE_PERSON: Final = (
         preferred_username=bindparam("new_name"),
         unreadable_since=bindparam("new_unreadable"),
         robot=bindparam("new_robot"),
+        spelling=bindparam("new_spelling"),
     )
 )
 
@@ -64,6 +70,8 @@ class _Known:
     preferred_username: str | None = None
     unreadable_since: int | None = None
     robot: bool = False
+    spelling: str | None = None
+    has_account: bool = False
     new: bool = False
     observed: set[tuple[int, str]] = field(default_factory=set)
     """(group, who said it), of watched groups: by this source, and stale ones by tokens."""
@@ -71,13 +79,20 @@ class _Known:
     """What this source ever said of their other ids: the row, and whether it still says so."""
 
 
-class ObservationWriter(EvidenceWriter):
+class ObservationWriter(EvidenceWriter, GroupWriter):
     """The part of `RegistryWriter` that records where people were seen."""
+
+    _facts: frozenset[str] = frozenset()
+    """What the rules need to name people."""
 
     def record_listing(
         self, listing: Listing, *, only: Collection[Identity] | None = None
     ) -> frozenset[Identity]:
         """Raises SourceFailed(SOURCE_INCOMPLETE): a person named twice, or of another issuer."""
+        if listing.issuer in OUR_ISSUERS:
+            raise SourceFailed(Reason.SOURCE_INCOMPLETE, f"{listing.source}: {listing.issuer}")
+        self._follow_ids(listing.issuer, listing.group_ids)
+        self._facts = self.rules().spelling_facts()
         subjects = None if only is None else _subjects_of(listing, only)
         listed = _by_subject(listing, subjects)
         source = f"source:{listing.source}"
@@ -127,8 +142,11 @@ class ObservationWriter(EvidenceWriter):
         at: int,
         *,
         robot: bool = False,
+        spelling: Spelling = NO_SPELLING,
     ) -> None:
         """Groups of another issuer are refused: InvalidInput(CLAIM_INVALID) (law 1)."""
+        if identity.issuer in OUR_ISSUERS:
+            raise InvalidInput(Reason.CLAIM_INVALID, f"{identity}: no issuer")
         if any(group.issuer != identity.issuer for group in groups):
             raise InvalidInput(Reason.CLAIM_INVALID, f"{identity}: groups of another issuer")
         person = self._get_or_add_identity(identity, preferred_username, at)
@@ -159,6 +177,7 @@ class ObservationWriter(EvidenceWriter):
                 .where(IDENTITIES.c.identity_id == person.identity_id)
                 .values(preferred_username=preferred_username)
             )
+        self._keep_spelling(person, spelling)
         marked = robot and not person.robot
         if marked:
             self._db.execute(
@@ -181,7 +200,11 @@ class ObservationWriter(EvidenceWriter):
         ).first()
         if row is not None:
             return _Known(
-                row.identity_id, preferred_username=row.preferred_username, robot=row.robot
+                row.identity_id,
+                preferred_username=row.preferred_username,
+                robot=row.robot,
+                spelling=row.spelling,
+                has_account=row.account_id is not None,
             )
         identity_id = self._next_key(IDENTITIES.c.identity_id)
         self._insert(
@@ -222,11 +245,10 @@ class ObservationWriter(EvidenceWriter):
         ).where(spoken_of)
         for some in _in_parts(subjects):
             people = wanted if some is None else and_(wanted, IDENTITIES.c.subject.in_(some))
-            for number, subject, active, name, unreadable, robot in self._db.execute(
-                _PEOPLE.where(people)
-            ):
+            for row in self._db.execute(_PEOPLE.where(people)):
+                number, subject, active, name, unreadable, robot, spelling, account_id = row
                 by_subject[subject] = known[number] = _Known(
-                    number, active, name, unreadable, robot
+                    number, active, name, unreadable, robot, spelling, account_id is not None
                 )
             if some is not None:
                 chosen = select(IDENTITIES.c.identity_id).where(people)
@@ -252,6 +274,7 @@ class ObservationWriter(EvidenceWriter):
             name=before.preferred_username,
             unreadable_since=listing.began,
             robot=before.robot,
+            spelling=before.spelling,
         )
         self._record_person(listing.issuer, subject, listing.source, unreadable=True)
         return True
@@ -271,13 +294,17 @@ class ObservationWriter(EvidenceWriter):
         active = before.active if person is None else person.active
         name = (person.preferred_username if person else None) or before.preferred_username
         robot = before.robot if person is None else person.robot
+        spelling = (
+            before.spelling if person is None else self._spelling_kept(before, person.spelling)
+        )
         as_before = (
             before.active,
             before.preferred_username,
             before.unreadable_since,
             before.robot,
+            before.spelling,
         )
-        saved = before.new or as_before != (active, name, None, robot)
+        saved = before.new or as_before != (active, name, None, robot, spelling)
         if saved:
             self._save_person(
                 listing,
@@ -287,6 +314,7 @@ class ObservationWriter(EvidenceWriter):
                 name=name,
                 unreadable_since=None,
                 robot=robot,
+                spelling=spelling,
             )
         after = {(number, source) for number in wanted}
         came, went = self._replace_evidence(
@@ -336,6 +364,7 @@ class ObservationWriter(EvidenceWriter):
         name: str | None,
         unreadable_since: int | None,
         robot: bool,
+        spelling: str | None,
     ) -> None:
         if before.new:
             row: dict[str, Any] = {
@@ -348,6 +377,7 @@ class ObservationWriter(EvidenceWriter):
                 "first_seen": listing.began,
                 "unreadable_since": unreadable_since,
                 "robot": robot,
+                "spelling": spelling,
             }
             self._hold_back(_ADD_PERSON, [row])
         else:
@@ -357,8 +387,30 @@ class ObservationWriter(EvidenceWriter):
                 "new_name": name,
                 "new_unreadable": unreadable_since,
                 "new_robot": robot,
+                "new_spelling": spelling,
             }
             self._hold_back(_CHANGE_PERSON, [change])
+
+    def _spelling_kept(self, before: _Known, spelling: Spelling) -> str | None:
+        """What some class needs, and nothing once the account has its name for good."""
+        return None if before.has_account else spelling_text(spelling.only(self._facts))
+
+    def _keep_spelling(self, person: _Known, said: Spelling) -> None:
+        """A token adds what it says; what it leaves out stays."""
+        self._facts = self.rules().spelling_facts()
+        known = spelling_of(person.spelling)
+        both = Spelling(
+            email=said.email or known.email,
+            given=said.given or known.given,
+            family=said.family or known.family,
+        )
+        kept = self._spelling_kept(person, both)
+        if kept != person.spelling:
+            self._db.execute(
+                update(IDENTITIES)
+                .where(IDENTITIES.c.identity_id == person.identity_id)
+                .values(spelling=kept)
+            )
 
     def _mark_listed(self, group_ids: list[int], began: int) -> None:
         self._db.execute(

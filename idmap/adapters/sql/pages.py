@@ -70,7 +70,7 @@ from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
 from idmap.domain.errors import InvalidInput
-from idmap.domain.groups import Group
+from idmap.domain.groups import PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.linking import Evidence
 from idmap.domain.reasons import Reason
@@ -283,9 +283,11 @@ class PageReader:
         return Page(tuple(found[:limit]), found[limit - 1].version if more else None)
 
 
-_POSIX_GROUPS: Final = select(
-    GROUPS.c.issuer, GROUPS.c.path, POSIX_GROUPS.c.name, POSIX_GROUPS.c.gid_number
-).join_from(POSIX_GROUPS, GROUPS)
+_POSIX_GROUPS: Final = (
+    select(GROUPS.c.issuer, GROUPS.c.path, POSIX_GROUPS.c.name, POSIX_GROUPS.c.gid_number)
+    .join_from(POSIX_GROUPS, GROUPS)
+    .where(GROUPS.c.issuer != PRIVATE_ISSUER)
+)
 _BANS: Final = (
     select(BANS, IDENTITIES.c.issuer, IDENTITIES.c.subject)
     .join_from(BANS, IDENTITIES, BANS.c.identity_id == IDENTITIES.c.identity_id, isouter=True)

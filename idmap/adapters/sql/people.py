@@ -7,12 +7,19 @@ which a site has thousands at most, and bans that are not lifted are read once a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Self
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
 
-from idmap.adapters.sql.records import Record, account_of, ban_of, identity_of, posix_group_of
+from idmap.adapters.sql.records import (
+    Record,
+    account_of,
+    ban_of,
+    identity_of,
+    posix_group_of,
+    spelling_of,
+)
 from idmap.adapters.sql.tables import (
     ACCOUNTS,
     BANS,
@@ -97,7 +104,7 @@ class GroupBook:
         """The groups of these row numbers."""
         key = tuple(ids)
         if key not in self._sets:
-            self._need(key)
+            self.need(key)
             self._sets[key] = frozenset(self._groups[number] for number in key)
         return self._sets[key]
 
@@ -105,12 +112,13 @@ class GroupBook:
         """The POSIX groups of these row numbers, by gid number."""
         key = tuple(ids)
         if key not in self._tuples:
-            self._need(key)
+            self.need(key)
             found = (self._posix[number] for number in key)
             self._tuples[key] = tuple(sorted(found, key=lambda group: group.gid_number))
         return self._tuples[key]
 
-    def _need(self, ids: tuple[int, ...]) -> None:
+    def need(self, ids: Collection[int]) -> None:
+        """Reads those of them that were not read yet, all at once."""
         missing = [number for number in ids if number not in self._groups]
         if missing:
             self._keep(self._connection.execute(_SOME_GROUPS, {"ids": missing}))
@@ -194,6 +202,10 @@ def _accounts_of(
         if until is not None:
             left = LeavingGroup(book.posix_tuple((group_id,))[0], until)
             leaving[account_id] = (*leaving.get(account_id, ()), left)
+    rows = list(rows)
+    book.need(
+        {row.primary_group_id for row in rows} | {n for held in groups.values() for n in held}
+    )
     return [
         account_of(
             row,
@@ -341,6 +353,7 @@ def _facts_of(
             ),
             preferred_username=row.preferred_username,
             present_unchanged=row.unreadable_since is not None,
+            spelling=spelling_of(row.spelling),
         )
 
 

@@ -4,12 +4,13 @@ reports, runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from sqlalchemy import delete, insert, select, update
 
 from idmap.adapters.sql.changes import canonical
+from idmap.adapters.sql.group_paths import renamed_since
 from idmap.adapters.sql.kept_answers import AnswerWriter
 from idmap.adapters.sql.link_writer import LinkWriter
 from idmap.adapters.sql.records import profile_text
@@ -29,11 +30,29 @@ from idmap.domain.errors import Conflict, InvalidInput, NotFound
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuer_document import profile_document
 from idmap.domain.issuers import IssuerProfile, check_distinct, check_profile
-from idmap.domain.numbers import NumberRange, RangePurpose, check_range
+from idmap.domain.numbers import (
+    ForeignNumber,
+    NumberKind,
+    NumberRange,
+    RangePurpose,
+    check_range,
+)
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import RuleSet, parse_rules
+from idmap.domain.rules import RuleSet, parse_rules, who_names
 
 _SHA256_BYTES: Final = 32
+
+_PURPOSES: Final = {
+    False: (RangePurpose.PEOPLE,),
+    True: (RangePurpose.ROBOTS, RangePurpose.PEOPLE),
+}
+"""By whether a rule is for robots. A range of people that no rule for people uses served robots before."""
+
+_KIND_OF_RANGE: Final = {
+    NumberKind.UID: RangePurpose.PEOPLE,
+    NumberKind.GID: RangePurpose.GROUPS,
+}
+_SERVED: Final = frozenset({RangePurpose.ROBOTS, RangePurpose.POOLS})
 
 
 class PolicyWriter(LinkWriter):
@@ -81,6 +100,7 @@ class PolicyWriter(LinkWriter):
         rules = parse_rules(document, version + 1)
         self._check_ranges_of(rules)
         self._check_issuers_of(rules)
+        self._check_paths_of(rules)
         try:
             text = canonical(document)
         except (TypeError, ValueError) as error:
@@ -99,16 +119,26 @@ class PolicyWriter(LinkWriter):
 
     def _check_ranges_of(self, rules: RuleSet) -> None:
         known = {status.range.name: status.range.purpose for status in self.ranges()}
-        named = {rule.account_class.number_range: RangePurpose.PEOPLE for rule in rules.rules}
-        wanted = list(named.items())
+        wanted = [(rule.account_class.number_range, _PURPOSES[rule.robots]) for rule in rules.rules]
         if rules.posix_groups():
-            wanted.append((rules.group_range, RangePurpose.GROUPS))
-        for name, purpose in wanted:
+            wanted.append((rules.group_range, (RangePurpose.GROUPS,)))
+        for name, purposes in wanted:
             if name not in known:
                 raise InvalidInput(Reason.RANGE_UNKNOWN, f"range {name}")
-            if known[name] is not purpose:
+            if known[name] not in purposes:
                 raise InvalidInput(
-                    Reason.RANGE_UNKNOWN, f"range {name} is for {known[name]}, not {purpose}"
+                    Reason.RANGE_UNKNOWN, f"range {name} is for {known[name]}, not {purposes[0]}"
+                )
+
+    def _check_paths_of(self, rules: RuleSet) -> None:
+        """Rules just written mean the paths of now; one that a group had before names nothing any more."""
+        now = self.group_ids()
+        for former, group in renamed_since(self._db, 0):
+            named = () if former in now else who_names(rules, former)
+            if named:
+                raise InvalidInput(
+                    Reason.RULE_INVALID,
+                    f"{', '.join(named)}: group {former.path} was renamed; write {group.path!r}",
                 )
 
     def _check_issuers_of(self, rules: RuleSet) -> None:
@@ -139,7 +169,8 @@ class PolicyWriter(LinkWriter):
             RANGES,
             {
                 "name": new.name,
-                "purpose": str(new.purpose),
+                "purpose": str(_KIND_OF_RANGE[new.purpose.kind]),
+                "serves": str(new.purpose) if new.purpose in _SERVED else None,
                 "first": new.first,
                 "last": new.last,
                 "next_number": self._marks.next_above(new.purpose, new.first),
@@ -149,6 +180,30 @@ class PolicyWriter(LinkWriter):
             "add_range", range=new.name, purpose=str(new.purpose), first=new.first, last=new.last
         )
         self._nodes_must_know()
+
+    def reserve_numbers(self, range_name: str, numbers: Collection[ForeignNumber]) -> int:
+        status = next((s for s in self.ranges() if s.range.name == range_name), None)
+        if status is None:
+            raise InvalidInput(Reason.RANGE_UNKNOWN, f"range {range_name}")
+        new: dict[tuple[NumberKind, int], ForeignNumber] = {}
+        for found in sorted(numbers):
+            if found.number not in status.range:
+                raise InvalidInput(Reason.NUMBER_REFUSED, f"{found.number} is not in {range_name}")
+            new.setdefault((found.kind, found.number), found)
+        for kind in NumberKind:
+            issued = self.issued_numbers(kind, status.range.first, status.range.last)
+            for number, name in issued.items():
+                found_here = new.pop((kind, number), None)
+                if found_here is not None and name is not None and name != found_here.name:
+                    raise Conflict(Reason.NUMBER_TAKEN, f"{found_here}; here it is {name!r}")
+        if new:
+            self._allocator.reserve(range_name, new)
+            self._record(
+                "reserve_numbers",
+                range=range_name,
+                numbers=[[str(f.kind), f.number, f.name, f.where] for f in new.values()],
+            )
+        return len(new)
 
     # --- bans
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, select, union
+from sqlalchemy import Connection, and_, exists, func, select, union
 
-from idmap.adapters.sql import changes, evidence, people
+from idmap.adapters.sql import changes, evidence, group_paths, numbers, people
 from idmap.adapters.sql.high_water import HighWaterFile
 from idmap.adapters.sql.pages import PageReader
 from idmap.adapters.sql.records import (
@@ -51,6 +51,7 @@ from idmap.adapters.sql.tables import (
 from idmap.application.ports import (
     ChangeEntry,
     CredentialKind,
+    FormerPath,
     KeptAnswer,
     MachineCredential,
     NodeStatus,
@@ -61,14 +62,26 @@ from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
 from idmap.domain.errors import Conflict, NotFound
-from idmap.domain.groups import Group
+from idmap.domain.groups import PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.linking import Evidence
-from idmap.domain.numbers import RangePurpose
+from idmap.domain.names import Username
+from idmap.domain.numbers import NumberKind
 from idmap.domain.provisioning import PersonFacts
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import EMPTY_RULES, RuleSet, parse_rules
+from idmap.domain.rules import EMPTY_RULES, RuleSet, follow_renames, parse_rules, who_names
+
+_RANGES: Final = select(
+    RANGES,
+    exists()
+    .where(
+        LEDGER_NUMBERS.c.kind == "gid",
+        LEDGER_NUMBERS.c.number.between(RANGES.c.first, RANGES.c.last),
+        LEDGER_NUMBERS.c.owner.like("group:%"),
+    )
+    .label("has_gids"),
+).order_by(RANGES.c.first)
 
 
 class SqlReader(PageReader):
@@ -92,7 +105,9 @@ class SqlReader(PageReader):
 
     def rules(self) -> RuleSet:
         found = self._rules_text(None)
-        return EMPTY_RULES if found is None else _parsed_rules(*found)
+        if found is None:
+            return EMPTY_RULES
+        return _parsed_rules(*found, group_paths.renamed_since(self._db, found[0]))
 
     def rules_document(self, version: int | None = None) -> tuple[int, Mapping[str, Any]] | None:
         found = self._rules_text(version)
@@ -112,12 +127,12 @@ class SqlReader(PageReader):
 
     def _ranges(self) -> tuple[RangeStatus, ...]:
         """Without counting what lies above where a range stands."""
-        return tuple(map(range_of, self._db.execute(select(RANGES).order_by(RANGES.c.first))))
+        return tuple(map(range_of, self._db.execute(_RANGES)))
 
     def _passed_over(self, status: RangeStatus) -> int:
         if status.next_number > status.range.last:
             return 0
-        people = status.range.purpose is RangePurpose.PEOPLE
+        people = status.range.purpose.kind is NumberKind.UID
         ahead = (status.next_number, status.range.last)
         issued = select(LEDGER_NUMBERS.c.number).where(
             LEDGER_NUMBERS.c.kind == ("uid" if people else "gid"),
@@ -130,15 +145,37 @@ class SqlReader(PageReader):
         return self._db.scalar(select(func.count()).select_from(both)) or 0
 
     def posix_groups(self) -> Mapping[Group, PosixGroup]:
-        statement = select(
-            GROUPS.c.issuer, GROUPS.c.path, POSIX_GROUPS.c.name, POSIX_GROUPS.c.gid_number
-        ).join_from(GROUPS, POSIX_GROUPS)
+        """Private groups are not among them: they are told with their account."""
+        statement = (
+            select(GROUPS.c.issuer, GROUPS.c.path, POSIX_GROUPS.c.name, POSIX_GROUPS.c.gid_number)
+            .join_from(GROUPS, POSIX_GROUPS)
+            .where(GROUPS.c.issuer != PRIVATE_ISSUER)
+        )
         return MappingProxyType(
             {
                 Group(Issuer(row.issuer), row.path): posix_group_of(row)
                 for row in self._db.execute(statement)
             }
         )
+
+    def group_ids(self) -> Mapping[Group, str]:
+        return group_paths.group_ids(self._db)
+
+    def former_paths(self) -> tuple[FormerPath, ...]:
+        found = self._rules_text(None)
+        if found is None:
+            return ()
+        written = _parsed_rules(*found)
+        return tuple(
+            FormerPath(former, now, who_names(written, former))
+            for former, now in group_paths.renamed_since(self._db, found[0])
+        )
+
+    def members_of(self, group: Group) -> tuple[Username, ...]:
+        return group_paths.members_of(self._db, group)
+
+    def issued_numbers(self, kind: NumberKind, first: int, last: int) -> Mapping[int, str | None]:
+        return numbers.issued_numbers(self._db, kind, first, last)
 
     # --- accounts and people
 
@@ -192,6 +229,9 @@ class SqlReader(PageReader):
         if found is None:
             return Recorded(identity, active_at_source=True, groups=frozenset(), account=None)
         return found.recorded
+
+    def facts(self, identity: Identity) -> PersonFacts | None:
+        return people.find_person(self._db, identity)
 
     def people_of(self, account_id: int) -> tuple[PersonFacts, ...]:
         return people.people_of(self._db, account_id)
@@ -324,6 +364,8 @@ class SqlReader(PageReader):
 
 
 @lru_cache(maxsize=8)
-def _parsed_rules(version: int, text: str) -> RuleSet:
-    """A version never changes, so it is parsed once per process."""
-    return parse_rules(json.loads(text), version)
+def _parsed_rules(
+    version: int, text: str, renamed: tuple[tuple[Group, Group], ...] = ()
+) -> RuleSet:
+    """A version never changes, so it is parsed once per process, and once more after a group was renamed."""
+    return follow_renames(parse_rules(json.loads(text), version), dict(renamed))

@@ -27,6 +27,7 @@ from idmap.domain.issuer_document import parse_profile, profile_document
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.names import GroupName, Username
 from idmap.domain.numbers import GidNumber, NumberRange, RangePurpose, UidNumber
+from idmap.domain.spelling import NO_SPELLING, SPELLING_FACTS, Spelling
 
 Record = Row[*tuple[Any, ...]]
 """A row of whatever columns."""
@@ -67,10 +68,29 @@ def identity_of(row: Record) -> Identity:
 
 
 def range_of(row: Record) -> RangeStatus:
-    """A range and its use from a row of `ranges`."""
+    """A range and its use from a row of `ranges` with `has_gids`."""
     return RangeStatus(
-        NumberRange(row.name, RangePurpose(row.purpose), row.first, row.last), row.next_number
+        NumberRange(row.name, purpose_of(row), row.first, row.last),
+        row.next_number,
+        has_gids=row.has_gids,
     )
+
+
+def purpose_of(row: Record) -> RangePurpose:
+    """What a range is for, from a row of `ranges`."""
+    return RangePurpose(row.serves or row.purpose)
+
+
+def spelling_text(spelling: Spelling) -> str | None:
+    """What may spell a name, as it is stored; None for nothing. The preferred name has a column of its own."""
+    facts = {name: getattr(spelling, name) for name in SPELLING_FACTS}
+    found = {name: fact for name, fact in facts.items() if fact is not None}
+    return canonical(found) if found else None
+
+
+def spelling_of(text: str | None) -> Spelling:
+    """The inverse."""
+    return NO_SPELLING if text is None else Spelling(**json.loads(text))
 
 
 def ban_of(row: Record) -> Ban:

@@ -171,21 +171,43 @@ class RangeRow(_Row, table=True):
     first: int
     last: int
     next_number: int = Field(sa_type=BigInteger)
+    serves: str | None = _text_or_null()
+    """`robots` or `pools` where `purpose`, which says the kind of number, is not the whole of it."""
 
 
 # --- people, accounts, groups -----------------------------------------------------------------
 
 
 class GroupRow(_Row, table=True):
-    """A group as an issuer knows it: what observations speak of and a gid is bound to."""
+    """A group as an issuer knows it: what observations speak of and a gid is bound to.
+
+    The row is the group; its path is how it is spelled now.
+    """
 
     __tablename__ = "groups"
-    __table_args__ = (UniqueConstraint("issuer", "path"),)
+    __table_args__ = (
+        UniqueConstraint("issuer", "path"),
+        Index("uq_groups_issuer_external_id", "issuer", "external_id", unique=True),
+    )
     group_id: int = _key()
     issuer: str = _text()
     path: str = _text()
     listed_at: int | None = _time_or_null()
     """When the newest complete listing of it began: token observations before that are stale."""
+    external_id: str | None = _text_or_null()
+    """The issuer's own stable id of it, once a source said it."""
+
+
+class FormerPathRow(_Row, table=True):
+    """Paths that a group had before it was renamed: rules that still say one mean the group."""
+
+    __tablename__ = "former_paths"
+    issuer: str = _text_key()
+    path: str = _text_key()
+    group_id: int = _reference("groups.group_id")
+    rules_version: int
+    """Of the newest rules when it happened: rules saved later speak of paths as they are by then."""
+    since: int = _time()
 
 
 class PosixGroupRow(_Row, table=True):
@@ -259,6 +281,8 @@ class IdentityRow(_Row, table=True):
     """Set while the source's listings name the person but cannot be read in full (law 6)."""
     robot: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     """A client, a host or a service account: only rules for robots match it."""
+    spelling: str | None = _text_or_null()
+    """What may spell a username beside the preferred name, as JSON; null once there is an account."""
 
 
 class ObservationRow(_Row, table=True):
@@ -486,6 +510,7 @@ LEDGER_NAMES: Final = _table(LedgerNameRow)
 WITHHELD: Final = _table(WithheldRow)
 RANGES: Final = _table(RangeRow)
 GROUPS: Final = _table(GroupRow)
+FORMER_PATHS: Final = _table(FormerPathRow)
 POSIX_GROUPS: Final = _table(PosixGroupRow)
 ACCOUNTS: Final = _table(AccountRow)
 MEMBERSHIPS: Final = _table(MembershipRow)

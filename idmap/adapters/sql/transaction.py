@@ -34,7 +34,7 @@ from idmap.adapters.sql.reader import SqlReader
 from idmap.adapters.sql.tables import COUNTERS, GROUPS, METADATA, RANGES
 from idmap.adapters.sql.withheld import note_read, read_until, take_in
 from idmap.application.ports import Author
-from idmap.domain.groups import Group
+from idmap.domain.groups import PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity
 
 _HELD_BACK: Final = 5000
@@ -222,7 +222,8 @@ class Transaction(SqlReader):
     def _group_id(self, group: Group) -> int:
         """The row of a group, made when it is not there yet."""
         if not self._group_ids:
-            for row in self._connection.execute(select(GROUPS)):
+            federated = select(GROUPS).where(GROUPS.c.issuer != PRIVATE_ISSUER)
+            for row in self._connection.execute(federated):
                 self._group_ids[Group(row.issuer, row.path)] = row.group_id
         if group not in self._group_ids:
             self._group_ids[group] = self._next_key(GROUPS.c.group_id)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from idmap.application.ports import RunRecord
 from idmap.application.provision_report import Outcome, ProvisionReport
-from idmap.domain.groups import Group
+from idmap.domain.groups import PRIVATE_GROUP, Group
 from idmap.domain.provisioning import (
     Change,
     ChangeShell,
@@ -139,7 +139,10 @@ def _who_and_what(change: Change) -> tuple[str, str]:
         case OpenGroup():
             return str(change.group), f"as {change.spelled or 'a name from its number'}"
         case OpenAccount():
-            name = change.spelled or "a name from its number"
+            otherwise = "a name from its number"
+            if change.counter is not None:
+                otherwise = f"the next name of {change.counter.prefix}"
+            name = change.spelled or otherwise
             groups = _paths((change.primary_group, *change.secondary_groups))
             waits = ", pending approval" if change.pending else ""
             return str(change.identity), f"as {name}, in {groups}, by rule {change.rule_id}{waits}"
@@ -160,7 +163,7 @@ def _who_and_what(change: Change) -> tuple[str, str]:
 
 
 def _paths(groups: Sequence[Group]) -> str:
-    return ", ".join(group.path for group in groups)
+    return ", ".join("a group of their own" if g == PRIVATE_GROUP else g.path for g in groups)
 
 
 def _moment(at: int) -> str:

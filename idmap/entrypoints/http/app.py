@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from idmap import __version__
 from idmap.entrypoints.http import (
     doors_routes,
+    group_routes,
     health_routes,
     link_routes,
     machine_routes,
@@ -34,6 +35,7 @@ ROUTERS: Final = (
     doors_routes.people,
     policy_routes.router,
     people_routes.router,
+    group_routes.router,
     link_routes.people,
     link_routes.administrators,
     machine_routes.router,

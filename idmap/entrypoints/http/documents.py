@@ -105,6 +105,10 @@ class RangeRequest(_Request):
         default=False,
         description="The numbers may be used by other software too, and that is meant.",
     )
+    acknowledge_foreign: bool = Field(
+        default=False,
+        description="Something else on the site has numbers of it; those are never issued.",
+    )
     reason: ReasonText = None
 
     def range(self) -> NumberRange:

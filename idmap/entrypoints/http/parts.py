@@ -7,7 +7,14 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
-from idmap.application.ports import Clock, IssuerKeys, Registry, SecretMaker, SnapshotStore
+from idmap.application.ports import (
+    Clock,
+    IssuerKeys,
+    Registry,
+    SecretMaker,
+    SiteNumbers,
+    SnapshotStore,
+)
 from idmap.application.remembered import Remembered
 from idmap.application.verify_token import TokenVerifier
 from idmap.entrypoints.http.metrics import ServeMetrics
@@ -28,6 +35,8 @@ class ServeParts:
     realm: str
     keys: IssuerKeys | None = None
     """For nodes that meet a key id before their trust.db does."""
+    site_numbers: tuple[SiteNumbers, ...] = ()
+    """What a new range is compared with."""
     poll_seconds: float = 0.05
     """How often published documents are looked at; a ban waits this long at most before it is pushed."""
     max_streams: int = 4096

@@ -18,7 +18,7 @@ from idmap.application.questions import (
 )
 from idmap.domain.accounts import Account, AccountEvent, AccountState, PosixGroup
 from idmap.domain.errors import NotFound
-from idmap.domain.groups import Group
+from idmap.domain.groups import Group, is_federated
 from idmap.entrypoints.http import paging, resources
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, Resource, changes
@@ -137,7 +137,10 @@ def list_groups(
     issuer: Annotated[Text, words("Of this issuer; the exact string.", 2048)] = None,
     prefix: Annotated[Text, words("How the name begins; from the index.", 32)] = None,
 ) -> dict[str, Any]:
-    """Each with the federated group it stands for; in order of gid number, of name with `prefix`."""
+    """Each with the federated group it stands for, or as `local`; in order of gid number, of name with `prefix`.
+
+    Private groups are told with their accounts.
+    """
     asked = GroupQuestion(issuer=issuer, prefix=prefix)
     with parts.registry.read() as reader:
         page = reader.page_of_groups(asked, after=after, limit=limit)
@@ -262,7 +265,12 @@ def _show(
 
 def _group(both: tuple[Group, PosixGroup]) -> dict[str, Any]:
     group, posix = both
-    return {**group_document(posix), "issuer": group.issuer, "path": group.path}
+    return {
+        **group_document(posix),
+        "issuer": group.issuer,
+        "path": group.path,
+        "local": not is_federated(group),
+    }
 
 
 def _find(reader: RegistryReader, name: str) -> Account:

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Query
 from starlette.responses import JSONResponse, Response
 
-from idmap.application.administer import add_range, remove_issuer, save_issuer
+from idmap.application.administer import remove_issuer, save_issuer
 from idmap.application.compare_rules import compare_rules
+from idmap.application.site_numbers import add_range
 from idmap.domain.decision import decide
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
@@ -165,8 +166,21 @@ def post_range(
 ) -> dict[str, Any]:
     """Ranges are never changed or removed: their numbers are in use for good."""
     author = author_of(caller, reason, body.reason)
-    warnings = add_range(parts.registry, author, body.range(), acknowledge=body.acknowledge)
-    return {"name": body.name, "first": body.first, "last": body.last, "warnings": list(warnings)}
+    added = add_range(
+        parts.registry,
+        author,
+        body.range(),
+        parts.site_numbers,
+        acknowledge=body.acknowledge,
+        acknowledge_foreign=body.acknowledge_foreign,
+    )
+    return {
+        "name": body.name,
+        "first": body.first,
+        "last": body.last,
+        "warnings": list(added.warnings),
+        "holes": added.holes,
+    }
 
 
 def _without_reason(body: dict[str, Any]) -> tuple[dict[str, Any], str | None]:

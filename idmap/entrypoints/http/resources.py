@@ -14,6 +14,7 @@ from idmap.application.ports import CredentialKind, RegistryReader
 from idmap.application.questions import BanQuestion
 from idmap.domain.accounts import Account
 from idmap.domain.errors import InvalidInput, NotFound
+from idmap.domain.groups import is_federated
 from idmap.domain.identity import Issuer
 from idmap.domain.issuer_document import profile_document
 from idmap.entrypoints.http.changing import Given, Resource
@@ -63,15 +64,20 @@ def find_account(reader: RegistryReader, name: str) -> Account | None:
 
 
 def group(reader: RegistryReader, given: Given) -> Representation | None:
-    """`/v1/groups/{name}`: by name or by gid number."""
+    """`/v1/groups/{name}`: by name or by gid number, with the accounts that hold it as a secondary group."""
     found = reader.find_group(given.path["name"])
     if found is None:
         return None
     federated, posix = found
-    return Representation.of(
-        {**group_document(posix), "issuer": federated.issuer, "path": federated.path},
-        f"/v1/groups/{posix.name}",
-    )
+    document = {
+        **group_document(posix),
+        "issuer": federated.issuer,
+        "path": federated.path,
+        "id": reader.group_ids().get(federated),
+        "local": not is_federated(federated),
+        "members": list(reader.members_of(federated)),
+    }
+    return Representation.of(document, f"/v1/groups/{posix.name}")
 
 
 def identity(reader: RegistryReader, given: Given) -> Representation | None:

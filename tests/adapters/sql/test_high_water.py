@@ -163,7 +163,7 @@ def test_marks_only_rise() -> None:
     assert (both.revision, both.ban_counter) == (5, 9)
     assert both.ranges["a"].highest == 20
     assert both.next_above(PEOPLE, 12) == 23, "two runs that touch are passed in one"
-    assert both.next_above(RangePurpose.GROUPS, 12) == 12
+    assert both.next_above(RangePurpose.GROUPS, 12) == 23, "private groups have people's numbers"
     assert both.next_above(PEOPLE, 30) == 30
 
 

@@ -21,7 +21,7 @@ from idmap.adapters.sql.engine import make_engine, reading, writing
 from idmap.adapters.sql.migrations.append_only_r0001 import trigger_statements
 from idmap.adapters.sql.schema import MIGRATIONS, check_schema, current_schema
 from idmap.adapters.sql.tables import METADATA
-from idmap.domain.errors import IdmapError
+from idmap.domain.errors import Conflict, IdmapError
 from idmap.domain.reasons import Reason
 
 
@@ -194,4 +194,34 @@ def test_people_recorded_before_robots_existed_stay_people(tmp_path: Path) -> No
     with reading(engine) as connection:
         rows = connection.execute(text("SELECT subject, robot FROM identities")).all()
         assert [tuple(row) for row in rows] == [("a", 0)]
+    engine.dispose()
+
+
+def test_groups_and_ranges_of_before_go_on_and_a_path_may_change(tmp_path: Path) -> None:
+    """The schema before stable ids: nothing is renamed by the upgrade, everything can be after it."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    engine = make_engine(url_of(tmp_path))
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "r0002")
+        for statement in (
+            "INSERT INTO ranges VALUES ('people', 'people', 200000, 200099, 200000)",
+            "INSERT INTO groups (group_id, issuer, path) VALUES (1, 'https://iam.example/', 'vo')",
+        ):
+            connection.execute(text(statement))
+    engine.dispose()
+    upgrade(url_of(tmp_path))
+    engine = make_engine(url_of(tmp_path))
+    with writing(engine) as connection:
+        assert connection.execute(text("SELECT serves FROM ranges")).scalar_one() is None
+        connection.execute(text("UPDATE groups SET path = 'community', external_id = 'x'"))
+    for statement in (
+        "UPDATE groups SET issuer = 'https://other.example/'",
+        "UPDATE groups SET group_id = 2",
+        "DELETE FROM groups",
+        "UPDATE ranges SET serves = 'robots'",
+    ):
+        with pytest.raises(Conflict), writing(engine) as connection:
+            connection.execute(text(statement))
     engine.dispose()

@@ -32,6 +32,8 @@ class Forgetful(set[Any]):
 
 
 CREATE_OR_ASK = {
+    "POST /v1/groups",
+    "POST /v1/ranges/{name}/foreign",
     "POST /v1/bans",
     "POST /v1/nodes",
     "POST /v1/components",

@@ -1,0 +1,1 @@
+"""What else on the site has numbers: the host's NSS (`nss`), a directory (`directory`)."""

@@ -1,0 +1,173 @@
+"""The admin door on groups of the site's own, on groups made anew at their issuer, and on ranges against the site."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from idmap.application.local_groups import (
+    add_local_group,
+    add_member,
+    rebind_group,
+    remove_member,
+)
+from idmap.application.ports import RegistryReader
+from idmap.application.site_numbers import (
+    SHOWN,
+    CheckedRange,
+    acknowledge_foreign,
+    check_ranges,
+)
+from idmap.domain.numbers import ForeignNumber
+from idmap.entrypoints.http import resources
+from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
+from idmap.entrypoints.http.changing import Given, changes
+from idmap.entrypoints.http.conditions import Representation
+from idmap.entrypoints.http.documents import (
+    Label,
+    ReasonRequest,
+    ReasonText,
+    group_document,
+)
+from idmap.entrypoints.http.parts import Parts
+
+router = APIRouter(route_class=AdminRoute, tags=["groups"])
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LocalGroupRequest(_Request):
+    """A group of the site's own."""
+
+    name: str = Field(min_length=1, max_length=64, description="Its POSIX name, exactly.")
+    range: Label = Field(default="groups", description="The range of groups its gid is from.")
+    reason: ReasonText = None
+
+
+class MemberRequest(_Request):
+    """An account to put into a site-local group."""
+
+    account: str = Field(min_length=1, max_length=64, description="Username.")
+    reason: ReasonText = None
+
+
+class RebindRequest(_Request):
+    """A group that was deleted at its issuer and made anew under the same path."""
+
+    issuer: str = Field(min_length=1, max_length=2048)
+    path: str = Field(min_length=1, max_length=512)
+    id: str = Field(
+        min_length=1, max_length=255, description="The new one's id, as the run named it."
+    )
+    reason: ReasonText = None
+
+
+@router.post("/v1/groups", summary="Add a site-local group", status_code=201)
+def post_group(
+    body: LocalGroupRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
+) -> dict[str, Any]:
+    """Bound to no issuer: no source, token or rule matches it. Its name and gid are for good."""
+    author = author_of(caller, reason, body.reason)
+    made = add_local_group(parts.registry, author, body.name, number_range=body.range)
+    return {**group_document(made), "local": True}
+
+
+@router.post(
+    "/v1/groups/{name}/members",
+    summary="Put an account into a site-local group",
+    dependencies=[changes(resources.group)],
+)
+def post_member(
+    name: str, body: MemberRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
+) -> Any:
+    """Until it is taken out again: no nightly run changes it."""
+    author = author_of(caller, reason, body.reason)
+    with parts.registry.write(author) as writer:
+        add_member(writer, name, body.account)
+        return _shown(writer, name)
+
+
+@router.delete(
+    "/v1/groups/{name}/members/{account}",
+    summary="Take an account out of a site-local group",
+    dependencies=[changes(resources.group)],
+)
+def delete_member(
+    name: str, account: str, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
+) -> Any:
+    """Sessions that run already keep the group."""
+    with parts.registry.write(author_of(caller, reason)) as writer:
+        remove_member(writer, name, account)
+        return _shown(writer, name)
+
+
+def _of_path(reader: RegistryReader, given: Given) -> Representation | None:
+    """The group that a body names by issuer and path."""
+    body = given.body if isinstance(given.body, dict) else {}
+    for group, posix in reader.posix_groups().items():
+        if (group.issuer, group.path) == (body.get("issuer"), body.get("path")):
+            return resources.group(reader, Given({"name": posix.name}, {}))
+    return None
+
+
+@router.post(
+    "/v1/groups/rebind",
+    summary="Accept a group that was made anew at its issuer",
+    dependencies=[changes(_of_path)],
+)
+def post_rebind(
+    body: RebindRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
+) -> dict[str, Any]:
+    """Its members get the gid of the old one and with it its files; that is for a person to say."""
+    author = author_of(caller, reason, body.reason)
+    rebind_group(parts.registry, author, body.issuer, body.path, body.id)
+    return {"issuer": body.issuer, "path": body.path, "id": body.id}
+
+
+@router.get("/v1/ranges/check", summary="What else on the site uses numbers of the ranges?")
+def check_site(
+    parts: Parts,
+    name: Annotated[str | None, Query(max_length=63, description="Only this one.")] = None,
+) -> dict[str, Any]:
+    """Asks the host's NSS and the directory now. Numbers that are holes already are not told again."""
+    checked = check_ranges(parts.registry, parts.site_numbers, name)
+    return {"ranges": [_checked_document(one) for one in checked]}
+
+
+@router.post("/v1/ranges/{name}/foreign", summary="Never issue what something else uses")
+def post_foreign(
+    name: str, body: ReasonRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
+) -> dict[str, Any]:
+    """Every number of the range that the site uses now becomes a hole of it."""
+    author = author_of(caller, reason, body.reason)
+    return {
+        "name": name,
+        "holes": acknowledge_foreign(parts.registry, author, parts.site_numbers, name),
+    }
+
+
+def _shown(reader: RegistryReader, name: str) -> Any:
+    found = resources.group(reader, Given({"name": name}, {}))
+    return None if found is None else found.document
+
+
+def _checked_document(checked: CheckedRange) -> dict[str, Any]:
+    return {
+        "name": checked.range.name,
+        "foreign": len(checked.foreign),
+        "taken": len(checked.taken),
+        "examples": [_number_document(n) for n in (*checked.taken, *checked.foreign)[:SHOWN]],
+    }
+
+
+def _number_document(number: ForeignNumber) -> dict[str, Any]:
+    return {
+        "kind": str(number.kind),
+        "number": number.number,
+        "name": number.name,
+        "where": number.where,
+    }
