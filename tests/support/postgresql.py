@@ -74,7 +74,8 @@ class Cluster:
         """Returns when it answers."""
         with (self.directory / "log").open("ab") as log:
             self._server = subprocess.Popen(
-                [*_as_nobody(), _binary("postgres"), "-D", str(self.data)],
+                # Should the tests be killed, the kernel tells it to end.
+                [*_as_nobody("--pdeathsig=INT"), _binary("postgres"), "-D", str(self.data)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
             )  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS
@@ -177,10 +178,9 @@ def make_postgresql_registry(clock: Clock = lambda: NOW) -> FreshRegistry:
     return registry
 
 
-def _as_nobody() -> Sequence[str]:
-    if os.geteuid() != 0:
-        return ()
-    return ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--")
+def _as_nobody(*more: str) -> Sequence[str]:
+    nobody = ("--reuid=nobody", "--regid=nogroup", "--clear-groups") if os.geteuid() == 0 else ()
+    return ("setpriv", *nobody, *more, "--") if nobody or more else ()
 
 
 def _binary(name: str) -> str:
