@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from idmap.domain.accounts import Account, AccountState
+from idmap.domain.accounts import UNKNOWN_TO_NODES, Account, AccountState
 from idmap.domain.bans import Ban
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import Door
@@ -139,10 +139,13 @@ def node_reason(
 ) -> Reason:
     """What the account phase on a node says: the specification of `pam_module/account.c`.
 
-    The effective time is never less than the newest signed one, so a slow clock revives nothing.
+    The effective time is never less than the newest signed one, so a slow clock revives nothing. A pending account
+    is nobody to a node.
     """
     at = max(clock, times.created, times.signed_time)
-    reason = Reason.ACCOUNT_UNKNOWN if account is None else account_reason(account, bans, at)
+    if account is None or account.state in UNKNOWN_TO_NODES:
+        return Reason.ACCOUNT_UNKNOWN
+    reason = account_reason(account, bans, at)
     if reason is not Reason.OK:
         return reason
     if times.not_after and at > times.not_after:

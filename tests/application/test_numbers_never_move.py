@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
@@ -35,7 +33,7 @@ from tests.support.allocating_worker import marks_of
 from tests.support.ledger_state import check_ledger
 from tests.support.postgresql import cluster
 from tests.support.provisioning import RULES, START, Site, ToldSource, group, identity
-from tests.support.registries import make_registry
+from tests.support.registries import make_registry, quick_directory
 
 PEOPLE = st.sampled_from([f"n{number}" for number in range(7)])
 NAMES = st.sampled_from(["alice", "bob", "carol", "demo_compute", "u400001", "no name"])
@@ -76,7 +74,7 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp(prefix="idmap-history-"))
+        self.directory = quick_directory()
         """On PostgreSQL for the marks alone."""
         self.url = self.make()
         self.source = NamingSource()
@@ -306,8 +304,8 @@ _SETTINGS: Any = {
     "phases": [Phase.explicit, Phase.reuse, Phase.generate],
 }
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=25, stateful_step_count=25, **_SETTINGS)
+TestHistories.settings = settings(max_examples=15, stateful_step_count=25, **_SETTINGS)
 TestPostgresqlHistories = PostgresqlHistories.TestCase
-TestPostgresqlHistories.settings = settings(max_examples=6, stateful_step_count=20, **_SETTINGS)
+TestPostgresqlHistories.settings = settings(max_examples=4, stateful_step_count=20, **_SETTINGS)
 TestRestoredHistories = RestoredHistories.TestCase
-TestRestoredHistories.settings = settings(max_examples=25, stateful_step_count=25, **_SETTINGS)
+TestRestoredHistories.settings = settings(max_examples=15, stateful_step_count=25, **_SETTINGS)

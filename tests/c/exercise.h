@@ -53,9 +53,12 @@ exercise_user(const struct posix_db *db, const struct posix_record *user)
     promise(name_judge(pw.pw_name, strlen(pw.pw_name)) == NAME_GOOD, "a name that is refused");
     check_number(&db->windows[POSIX_USER], pw.pw_uid);
     check_number(&db->windows[POSIX_GROUP], pw.pw_gid);
-    promise(strlen(pw.pw_name) + strlen(pw.pw_gecos) + strlen(pw.pw_dir) + strlen(pw.pw_shell) <
-                size,
-            "strings end inside the buffer");
+    promise(pw.pw_name + strlen(pw.pw_name) < pw.pw_gecos &&
+                pw.pw_gecos + strlen(pw.pw_gecos) < pw.pw_dir &&
+                pw.pw_dir + strlen(pw.pw_dir) < pw.pw_shell &&
+                pw.pw_shell + strlen(pw.pw_shell) < pw.pw_passwd,
+            "each string ends before the next");
+    promise((unsigned)user->state < USER_STATE_COUNT, "a state that is none");
     for (uint32_t i = 0; i < user->count; i++)
         if (posix_db_gid(db, user, i, &gid))
             check_number(&db->windows[POSIX_GROUP], gid);
@@ -93,6 +96,8 @@ exercise_record(const struct posix_db *db, enum posix_kind kind, const struct po
     size_t head = kind == POSIX_USER ? USER_AT_STRINGS : GROUP_AT_STRINGS;
 
     exercised_records++;
+    promise(kind == POSIX_USER || record->members_size <= (uint64_t)record->count * 33,
+            "a group asks for more than its members can take");
     promise(record->kind == kind, "a record of the other kind");
     promise(load_u32((const unsigned char *)record->name - head) == record->reference,
             "a record that does not name itself");

@@ -38,6 +38,42 @@ takes_bans(const unsigned char *bytes, size_t length)
     return bans_db_read(&db);
 }
 
+/* Damage in several places at once, which no single flip can make: the last record of each kind
+ * with a size and a count that agree with each other but not with the file, and indexes without a
+ * free slot. */
+static void
+damage_together(const unsigned char *bytes, size_t length)
+{
+    struct posix_db db;
+    struct posix_record record, last = {0};
+
+    promise(attach(&db, bytes, length), "the sound file is read");
+    for (enum posix_kind kind = POSIX_USER; kind < POSIX_KINDS; kind++) {
+        unsigned char *copy = exact_copy(bytes, length);
+        unsigned char *at;
+
+        for (uint64_t cursor = 0; posix_db_at(&db, kind, cursor, &record) == POSIX_FOUND;
+             cursor += record.size)
+            last = record;
+        at = copy + (size_t)last.reference * REFERENCE_UNIT;
+        store_u32(at + RECORD_AT_SIZE, 0xfffffff8);
+        store_u32(at + (kind == POSIX_USER ? USER_AT_GID_COUNT : GROUP_AT_MEMBER_COUNT),
+                  0x3fffff00);
+        exercise(copy, length);
+        free(copy);
+    }
+    for (unsigned i = 0; i < INDEX_COUNT; i++) {
+        unsigned char *copy = exact_copy(bytes, length);
+
+        for (uint64_t slot = 0; slot < db.section[SECTION_OF_INDEX(i)].size; slot += SLOT_SIZE) {
+            store_u32(copy + db.section[SECTION_OF_INDEX(i)].offset + slot, 0xdeadbeef);
+            store_u32(copy + db.section[SECTION_OF_INDEX(i)].offset + slot + 4, 1);
+        }
+        exercise(copy, length);
+        free(copy);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -54,6 +90,7 @@ main(int argc, char **argv)
 
     exercise(bytes, length);
     promise(exercised_records > 10, "the sound file answers");
+    damage_together(bytes, length);
     for (size_t bit = 0; bit < length * 8; bit++, flips++) {
         unsigned char mask = (unsigned char)(1u << bit % 8);
 

@@ -47,6 +47,8 @@ DAY = 86_400
 NOW = 1_800_000_000
 TODAY = date(2027, 1, 15)
 SSH = ssh_door("login")
+STATES = [state for state in AccountState if state is not AccountState.PENDING]
+"""A pending account has no place on a node; it has a test of its own."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class World:
 
 def make_account(index: int, random: Random) -> Account:
     """An account with any state and dates around today."""
-    state = random.choice(list(AccountState))
+    state = random.choice(STATES)
     grace = TODAY + timedelta(random.randint(-3, 3)) if state is AccountState.GRACE else None
     expires = TODAY + timedelta(random.randint(-3, 3)) if random.random() < 0.4 else None
     primary, *others = random.sample(GROUPS, random.randint(1, len(GROUPS)))
@@ -201,6 +203,23 @@ def test_nss_gives_each_account_its_own_record_and_groups(
         numbers = {int(word) for word in answer.split() if word.isdigit()}
         assert {g.gid_number for g in account.secondary_groups} <= numbers
     assert all(answer.startswith("status 0") for answer in answers[3 * len(living) :])
+
+
+@pytest.mark.parametrize("banned", [False, True])
+def test_a_pending_account_is_nobody_to_a_node(plain: Any, tmp_path: Path, banned: bool) -> None:
+    """Neither door lets it in. The node cannot say why: it has never heard of it, ban or no ban."""
+    pending = replace(make_account(1, Random(1)), state=AccountState.PENDING, grace_until=None)
+    times = NodeTimes(created=NOW, not_after=0, signed_time=NOW, clock_skew=False)
+    bans: tuple[tuple[int, int | None], ...] = ((pending.uid_number, None),) if banned else ()
+    world = World((pending,), bans, times)
+    install(world, plain, tmp_path)
+    (answer,) = ask(plain, tmp_path, [(pending.username, NOW)])
+    assert answer[0] == str(Reason.ACCOUNT_UNKNOWN)
+    assert node_reason(pending, world.bans_of(pending), times, NOW) is Reason.ACCOUNT_UNKNOWN
+    identity = Identity(Issuer("https://iam.example/"), Subject("s"))
+    recorded = Recorded(identity, True, frozenset(), pending, bans=world.bans_of(pending))
+    told = Reason.BANNED if banned else Reason.ACCOUNT_AWAITS_APPROVAL
+    assert decide(recorded, EMPTY_RULES, NOW, SSH).reason is told
 
 
 def _transcript(build: Any, questions: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ def make_registry(clock: Clock = lambda: NOW, directory: Path | None = None) -> 
 
     The latter is in memory where the machine allows; what a disk adds is durability: see tests/adapters/sql.
     """
-    where = directory or _directory()
+    where = directory or quick_directory()
     shutil.copy(_template() / "registry.db", where / "registry.db")
     registry = SqlRegistry.open(f"sqlite:///{where}/registry.db", clock)
     if directory is None:
@@ -30,13 +30,14 @@ def make_registry(clock: Clock = lambda: NOW, directory: Path | None = None) -> 
 
 @lru_cache(maxsize=1)
 def _template() -> Path:
-    directory = _directory()
+    directory = quick_directory()
     weakref.finalize(_template, shutil.rmtree, directory, ignore_errors=True)
     SqlRegistry.create(f"sqlite:///{directory}/registry.db", lambda: NOW).close()
     return directory
 
 
-def _directory() -> Path:
+def quick_directory() -> Path:
+    """A new one, in memory where the machine allows; whoever asks removes it."""
     return Path(
         tempfile.mkdtemp(prefix="idmap-registry-", dir=_MEMORY if _MEMORY.is_dir() else None)
     )

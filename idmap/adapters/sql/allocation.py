@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, exists, insert, or_, select, updat
 from idmap.adapters.sql.high_water import Marks
 from idmap.adapters.sql.journal import Issue
 from idmap.adapters.sql.tables import LEDGER_NAMES, LEDGER_NUMBERS, NODE_LOCAL_NAMES, RANGES
-from idmap.adapters.sql.withheld import NAME_WITHHELD, held_for, withheld_numbers
+from idmap.adapters.sql.withheld import NAME_WITHHELD, any_withheld, held_for, withheld_numbers
 from idmap.application.ports import Author
 from idmap.domain.errors import Conflict, InvalidInput
 from idmap.domain.names import check_generated_name
@@ -64,6 +64,8 @@ class Allocator:
         self._new_numbers: list[dict[str, Any]] = []
         self._new_names: list[dict[str, Any]] = []
         self._pending_names: set[str] = set()
+        self._any_withheld = any_withheld(connection)
+        """Nothing is added while an allocator is at work; most databases never have any."""
         self.issued: list[Issue] = []
         """Everything that this transaction gave out and the journal does not have yet."""
 
@@ -85,7 +87,12 @@ class Allocator:
         standing = self._standing(range_name, purpose)
         again = self._held_before(purpose, holder)
         if again is not None:
-            self._issue(again.number, again.name, purpose, self._range_of(again), owner, rule)
+            lies_in = self._range_of(again)
+            if lies_in is not None:
+                # Or the marks, which end where the range stands, would not count it as issued.
+                passed = self._standing(lies_in, purpose)
+                passed.next_number = max(passed.next_number, again.number + 1)
+            self._issue(again.number, again.name, purpose, lies_in, owner, rule)
             return again.number, again.name
         if spelled is not None and self._is_taken(check_generated_name(spelled)):
             spelled = None
@@ -130,7 +137,9 @@ class Allocator:
     def _held_before(self, purpose: RangePurpose, holder: str) -> Issue | None:
         """Name and number that the holder had, while nobody has either and a range allows them."""
         kind = _NAME_KINDS[purpose]
-        for issue in held_for(self._connection, kind, holder) if holder else ():
+        if not self._any_withheld:
+            return None
+        for issue in held_for(self._connection, kind, holder):
             number_issued = exists().where(
                 LEDGER_NUMBERS.c.kind == _KINDS[purpose], LEDGER_NUMBERS.c.number == issue.number
             )

@@ -55,6 +55,8 @@ class EvidenceWriter(AccountWriter):
     ) -> tuple[list[str], list[str]]:
         """Holds back what differs; gives the claims that came and those that went."""
         standing = {claim for claim, (_, stands) in said.items() if stands}
+        if standing == says:
+            return [], []
         for claim in sorted(standing - says):
             self._hold_back(_WITHDRAW, [{"which": said[claim][0], "since": began}])
         for claim in sorted(says - standing):

@@ -9,12 +9,21 @@ costs time, never memory.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
 
 from idmap.adapters.sql import changes, evidence, people
+from idmap.adapters.sql.keyset import (
+    After,
+    Rows,
+    begins,
+    merged,
+    next_of,
+    number_of,
+    page_of,
+    text_of,
+)
 from idmap.adapters.sql.records import (
     Record,
     ban_of,
@@ -66,12 +75,6 @@ from idmap.domain.identity import Identity, Issuer
 from idmap.domain.linking import Evidence
 from idmap.domain.reasons import Reason
 
-Item = TypeVar("Item")
-After = int | str | None
-_Rows = Select[*tuple[Any, ...]]
-
-_LAST: Final = chr(0x10FFFF)
-
 
 class PageReader:
     """The part of `RegistryReader` that administrators' lists come from."""
@@ -114,20 +117,20 @@ class PageReader:
         key: ColumnElement[Any]
         start: After
         if asked.prefix is not None:
-            key, start = ACCOUNTS.c.username, _text(after)
+            key, start = ACCOUNTS.c.username, text_of(after)
         elif asked.uid_from is not None or asked.uid_to is not None:
-            key, start = ACCOUNTS.c.uid_number, _number(after)
+            key, start = ACCOUNTS.c.uid_number, number_of(after)
         else:
-            key, start = ACCOUNTS.c.account_id, _number(after)
+            key, start = ACCOUNTS.c.account_id, number_of(after)
         statement = select(ACCOUNTS.c.account_id, key.label("page_key"))
         for condition in _account_conditions(asked):
             statement = statement.where(condition)
         branches = _of_group(self._db, statement, key, asked.group)
-        rows = _merged(self._db, branches, start, limit)
+        rows = merged(self._db, branches, start, limit)
         ids = [row.account_id for row in rows[:limit]]
         found = people.accounts_where(self._db, ACCOUNTS.c.account_id.in_(ids)) if ids else []
         known = {account.account_id: account for account in found}
-        return Page(tuple(known[number] for number in ids), _next(rows, limit))
+        return Page(tuple(known[number] for number in ids), next_of(rows, limit))
 
     def page_of_identities(
         self, asked: IdentityQuestion, *, after: After = None, limit: int = 100
@@ -140,12 +143,12 @@ class PageReader:
         key: ColumnElement[Any]
         start: After
         if asked.issuer is not None:
-            key, start = subject, _text(after)
+            key, start = subject, text_of(after)
             conditions.append(IDENTITIES.c.issuer == asked.issuer)
         else:
-            key, start = IDENTITIES.c.identity_id, _number(after)
+            key, start = IDENTITIES.c.identity_id, number_of(after)
         if asked.prefix is not None:
-            conditions.append(_begins(subject, asked.prefix))
+            conditions.append(begins(subject, asked.prefix))
         if asked.linked is not None:
             unlinked = IDENTITIES.c.account_id.is_(None)
             conditions.append(~unlinked if asked.linked else unlinked)
@@ -156,8 +159,8 @@ class PageReader:
         if asked.group is not None:
             conditions.append(IDENTITIES.c.identity_id.in_(_observed_in(asked.group)))
         statement = select(IDENTITIES, key.label("page_key")).where(*conditions)
-        rows = _merged(self._db, [(statement, key)], start, limit)
-        return Page(people.recorded_of(self._db, rows[:limit]), _next(rows, limit))
+        rows = merged(self._db, [(statement, key)], start, limit)
+        return Page(people.recorded_of(self._db, rows[:limit]), next_of(rows, limit))
 
     def page_of_groups(
         self, asked: GroupQuestion, *, after: After = None, limit: int = 100
@@ -167,10 +170,10 @@ class PageReader:
             statement = statement.where(GROUPS.c.issuer == asked.issuer)
         if asked.prefix is None:
             key: ColumnElement[Any] = POSIX_GROUPS.c.gid_number
-            return _page(self._db, statement, key, _number(after), limit, _both_groups)
+            return page_of(self._db, statement, key, number_of(after), limit, _both_groups)
         key = POSIX_GROUPS.c.name
-        statement = statement.where(_begins(key, asked.prefix))
-        return _page(self._db, statement, key, _text(after), limit, _both_groups)
+        statement = statement.where(begins(key, asked.prefix))
+        return page_of(self._db, statement, key, text_of(after), limit, _both_groups)
 
     def page_of_bans(
         self, asked: BanQuestion, *, after: After = None, limit: int = 100
@@ -186,16 +189,16 @@ class PageReader:
             statement = statement.where(_is(IDENTITIES, asked.identity))
         if asked.author is not None:
             statement = statement.where(BANS.c.author == asked.author)
-        return _page(self._db, statement, BANS.c.ban_id, _number(after), limit, ban_of)
+        return page_of(self._db, statement, BANS.c.ban_id, number_of(after), limit, ban_of)
 
     def page_of_evidence(
         self, asked: EvidenceQuestion, *, after: After = None, limit: int = 100
     ) -> Page[Evidence]:
-        return _page(
+        return page_of(
             self._db,
             evidence.evidence_asked_for(asked),
             LINK_EVIDENCE.c.evidence_id,
-            _number(after),
+            number_of(after),
             limit,
             lambda row: evidence.evidence_of(self._db, row),
         )
@@ -207,14 +210,14 @@ class PageReader:
         if node_class is not None:
             statement = statement.where(NODES.c.node_class == node_class)
         key = NODES.c.name
-        return _page(self._db, statement, key, _text(after), limit, node_of)
+        return page_of(self._db, statement, key, text_of(after), limit, node_of)
 
     def page_of_machines(
         self, kind: CredentialKind, *, after: After = None, limit: int = 100
     ) -> Page[MachineCredential]:
         statement = select(CREDENTIALS).where(CREDENTIALS.c.kind == str(kind))
         key = CREDENTIALS.c.credential_id
-        return _page(self._db, statement, key, _number(after), limit, credential_of)
+        return page_of(self._db, statement, key, number_of(after), limit, credential_of)
 
     def page_of_changes(
         self, asked: ChangeQuestion, *, after: After = None, limit: int = 100
@@ -243,8 +246,8 @@ class PageReader:
         branches = [
             (one.where(*conditions).add_columns(key.label("page_key")), key) for one in joined
         ]
-        rows = _merged(self._db, branches, _number(after), limit)
-        return Page(tuple(map(changes.entry_of, rows[:limit])), _next(rows, limit))
+        rows = merged(self._db, branches, number_of(after), limit)
+        return Page(tuple(map(changes.entry_of, rows[:limit])), next_of(rows, limit))
 
     def _concerned(self, asked: ChangeQuestion) -> list[ColumnElement[bool]] | None:
         if asked.identity is not None:
@@ -264,8 +267,8 @@ class PageReader:
         statement = select(RUNS).order_by(RUNS.c.started.desc(), RUNS.c.run_id.desc())
         if after is not None:
             started, _, run_id = after.partition(":")
-            older = RUNS.c.started < _number(started)
-            same = and_(RUNS.c.started == _number(started), RUNS.c.run_id < run_id)
+            older = RUNS.c.started < number_of(started)
+            same = and_(RUNS.c.started == number_of(started), RUNS.c.run_id < run_id)
             statement = statement.where(or_(older, same))
         found = [run_of(row) for row in self._db.execute(statement.limit(limit + 1))]
         last = found[limit - 1] if len(found) > limit else None
@@ -274,7 +277,7 @@ class PageReader:
     def page_of_rules(self, *, after: After = None, limit: int = 100) -> Page[RulesVersion]:
         statement = select(RULE_VERSIONS).order_by(RULE_VERSIONS.c.version.desc())
         if after is not None:
-            statement = statement.where(RULE_VERSIONS.c.version < _number(after))
+            statement = statement.where(RULE_VERSIONS.c.version < number_of(after))
         found = [_rules_version(row) for row in self._db.execute(statement.limit(limit + 1))]
         more = len(found) > limit
         return Page(tuple(found[:limit]), found[limit - 1].version if more else None)
@@ -304,7 +307,7 @@ def _account_conditions(asked: AccountQuestion) -> list[ColumnElement[bool]]:
     if asked.rules is not None:
         conditions.append(ACCOUNTS.c.rule_id.in_(asked.rules))
     if asked.prefix is not None:
-        conditions.append(_begins(ACCOUNTS.c.username, asked.prefix))
+        conditions.append(begins(ACCOUNTS.c.username, asked.prefix))
     if asked.search:
         conditions.append(ACCOUNTS.c.username.icontains(asked.search, autoescape=True))
     if asked.uid_from is not None:
@@ -327,8 +330,8 @@ def _account_conditions(asked: AccountQuestion) -> list[ColumnElement[bool]]:
 
 
 def _of_group(
-    connection: Connection, statement: _Rows, key: ColumnElement[Any], group: str | None
-) -> list[tuple[_Rows, ColumnElement[Any]]]:
+    connection: Connection, statement: Rows, key: ColumnElement[Any], group: str | None
+) -> list[tuple[Rows, ColumnElement[Any]]]:
     """Its primary members and its secondary ones, each from an index."""
     if group is None:
         return [(statement, key)]
@@ -346,64 +349,8 @@ def _observed_in(path: str) -> Select[int]:
     return select(OBSERVATIONS.c.identity_id).where(OBSERVATIONS.c.group_id.in_(wanted))
 
 
-def _page(
-    connection: Connection,
-    statement: _Rows,
-    key: ColumnElement[Any],
-    start: After,
-    limit: int,
-    make: Callable[[Record], Item],
-) -> Page[Item]:
-    rows = _merged(connection, [(statement.add_columns(key.label("page_key")), key)], start, limit)
-    return Page(tuple(map(make, rows[:limit])), _next(rows, limit))
-
-
-def _merged(
-    connection: Connection,
-    branches: Sequence[tuple[_Rows, ColumnElement[Any]]],
-    start: After,
-    limit: int,
-) -> list[Record]:
-    """One row more than the page, of all branches together, each key once."""
-    found: dict[Any, Record] = {}
-    for statement, key in branches:
-        wanted = statement if start is None else statement.where(key > start)
-        for row in connection.execute(wanted.order_by(key).limit(limit + 1)):
-            found.setdefault(row.page_key, row)
-    # Python compares strings by code point, which is the order of their bytes in UTF-8.
-    return [found[number] for number in sorted(found)[: limit + 1]]
-
-
-def _next(rows: Sequence[Record], limit: int) -> int | str | None:
-    return rows[limit - 1].page_key if len(rows) > limit else None
-
-
-def _number(after: After) -> int | None:
-    if after is None or isinstance(after, int):
-        return after
-    if not after.isascii() or not after.isdigit() or len(after) > 18:
-        raise InvalidInput(
-            Reason.REQUEST_INVALID, "after: the `next` of a page of the same question"
-        )
-    return int(after)
-
-
-def _text(after: After) -> str | None:
-    return None if after is None else str(after)
-
-
 def _is(table: Any, identity: Identity) -> ColumnElement[bool]:
     return and_(table.c.subject == identity.subject, table.c.issuer == identity.issuer)
-
-
-def _begins(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
-    """As a span, which an index serves; LIKE would not care about case on SQLite."""
-    stem = prefix.rstrip(_LAST)
-    if not stem:
-        return column >= prefix
-    following = ord(stem[-1]) + 1
-    above = stem[:-1] + chr(0xE000 if following == 0xD800 else following)
-    return and_(column >= prefix, column < above)
 
 
 def _both_groups(row: Record) -> tuple[Group, PosixGroup]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, select, update
 
 from idmap.adapters.sql.journal import Issue, IssuedJournal
 from idmap.adapters.sql.tables import COUNTERS, LEDGER_NAMES, LEDGER_NUMBERS, WITHHELD
@@ -100,9 +100,9 @@ def withheld_numbers(connection: Connection, kind: str, first: int, last: int) -
     return frozenset(connection.scalars(found))
 
 
-def count_withheld(connection: Connection) -> int:
-    """How many."""
-    return connection.scalar(select(func.count()).select_from(WITHHELD)) or 0
+def any_withheld(connection: Connection) -> bool:
+    """Whether there is anything at all."""
+    return connection.execute(select(WITHHELD.c.number).limit(1)).first() is not None
 
 
 def needs_nothing(connection: Connection, batch: Sequence[Issue]) -> set[Issue]:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from starlette.responses import JSONResponse, Response
 
 from idmap.application.ports import CredentialKind, RegistryReader
+from idmap.application.questions import BanQuestion
 from idmap.domain.accounts import Account
 from idmap.domain.errors import InvalidInput, NotFound
 from idmap.domain.identity import Issuer
@@ -45,11 +46,11 @@ def account(reader: RegistryReader, given: Given) -> Representation | None:
     if found is None:
         return None
     identities = reader.identities_of(found.account_id)
-    bans = {ban.ban_id: ban for i in identities for ban in reader.recorded(i).bans}
+    bans = reader.page_of_bans(BanQuestion(account_id=found.account_id), limit=1000)
     document = {
         **account_document(found),
         "identities": [identity_document(identity) for identity in identities],
-        "bans": [ban_document(ban) for ban in bans.values()],
+        "bans": [ban_document(ban) for ban in bans.items],
     }
     return Representation.of(document, f"/v1/accounts/{found.username}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from tests.support.allocating_client import Run
 from tests.support.allocating_worker import FAILPOINTS, NOW, furnish, marks_of
 from tests.support.ledger_state import check_ledger
 from tests.support.postgresql import cluster
+from tests.support.registries import quick_directory
 
 ROOT = Path(__file__).parents[3]
 SIZES = (1, 1, 1, 1, 2, 5, 10, 25, 50)
@@ -124,21 +126,29 @@ def _said(run_file: Path, seconds: float) -> str:
     return said
 
 
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """In memory where the machine allows: a killed process loses nothing that a disk would have kept."""
+    place = quick_directory()
+    yield place
+    shutil.rmtree(place)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, directory: Path) -> Iterator[str]:
     """A database without a registry in it."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/registry.db"
+        yield f"sqlite:///{directory}/registry.db"
         return
     name = cluster().make_database()
     yield cluster().url(name)
     cluster().drop_database(name)
 
 
-def test_what_was_acknowledged_is_whole_and_without_duplicates(url: str, tmp_path: Path) -> None:
+def test_what_was_acknowledged_is_whole_and_without_duplicates(url: str, directory: Path) -> None:
     deaths = run_and_check(
         url,
-        tmp_path,
+        directory,
         people=300,
         clients=4,
         sizes=SMALL_SIZES,
@@ -151,10 +161,10 @@ def test_what_was_acknowledged_is_whole_and_without_duplicates(url: str, tmp_pat
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_the_same_with_20_000_accounts_and_many_processes(url: str, tmp_path: Path) -> None:
+def test_the_same_with_20_000_accounts_and_many_processes(url: str, directory: Path) -> None:
     deaths = run_and_check(
         url,
-        tmp_path,
+        directory,
         people=20_000,
         clients=8 if url.startswith("sqlite") else 16,
         sizes=SIZES,

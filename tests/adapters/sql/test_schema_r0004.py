@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,25 +17,42 @@ from idmap.adapters.sql.schema import MIGRATIONS
 from idmap.application.questions import EvidenceQuestion
 from idmap.domain.accounts import AccountState
 from idmap.domain.errors import Conflict
+from tests.support.postgresql import cluster
 from tests.support.registry_scenes import AUTHOR, NOW, STAFF, open_one
 
 
 def triggers(url: str) -> set[tuple[str, str]]:
     engine = make_engine(url)
     with reading(engine) as connection:
-        rows = connection.execute(
-            text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        ).all()
+        sqlite = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+        postgresql = (
+            "SELECT tgname AS name, pg_get_triggerdef(oid) AS sql FROM pg_trigger"
+            " WHERE NOT tgisinternal"
+        )
+        wanted = sqlite if connection.dialect.name == "sqlite" else postgresql
+        rows = connection.execute(text(wanted)).all()
     engine.dispose()
+    assert rows
     return {(row.name, row.sql) for row in rows}
 
 
-@pytest.mark.parametrize("since", ["r0001", "r0002"])
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Of an empty database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/registry.db"
+        return
+    name = cluster().make_database()
+    yield cluster().url(name)
+    cluster().drop_database(name)
+
+
+@pytest.mark.parametrize("since", ["r0001", "r0002", "r0003"])
 def test_an_older_registry_keeps_everything_and_takes_pending_accounts(
-    tmp_path: Path, since: str
+    url: str, since: str, tmp_path: Path
 ) -> None:
     """A site of that schema: an account in a group, its number in the ledger, a guard of triggers."""
-    url = f"sqlite:///{tmp_path}/registry.db"
+    marks = None if url.startswith("sqlite") else tmp_path
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     engine = make_engine(url)
@@ -46,7 +64,6 @@ def test_an_older_registry_keeps_everything_and_takes_pending_accounts(
         config.attributes["connection"] = connection
         command.upgrade(config, since)
         for statement in (
-            "INSERT INTO realm (realm_id, salt, created) VALUES (1, x'00', 0)",
             "INSERT INTO ranges VALUES ('people', 'people', 200000, 200999, 200001)",
             "INSERT INTO ranges VALUES ('groups', 'groups', 300000, 300999, 300002)",
             ledger + "('gid', 300000, 'group:1', 'groups', 0, 'x')",
@@ -61,18 +78,23 @@ def test_an_older_registry_keeps_everything_and_takes_pending_accounts(
             "INSERT INTO posix_groups VALUES (1, 'vo', 300000), (2, 'data', 300001)",
             "INSERT INTO accounts (account_id, username, uid_number, primary_group_id, home,"
             " shell, state, held, rule_id)"
-            " VALUES (1, 'jo', 200000, 1, '/home/jo', '/bin/sh', 'active', 0, 'r')",
+            " VALUES (1, 'jo', 200000, 1, '/home/jo', '/bin/sh', 'active', false, 'r')",
             "INSERT INTO memberships (account_id, group_id) VALUES (1, 2)",
             "INSERT INTO identities (identity_id, issuer, subject, account_id, active, first_seen)"
-            " VALUES (1, 'https://iam.example.org/', 'a', 1, 1, 0)",
+            " VALUES (1, 'https://iam.example.org/', 'a', 1, true, 0)",
         ):
             connection.execute(text(statement))
+        salt = text("INSERT INTO realm (realm_id, salt, created) VALUES (1, :salt, 0)")
+        connection.execute(salt, {"salt": bytes(32)})
+        for counter in ("revision", "ban_counter"):
+            kept = text("UPDATE counters SET value = value WHERE name = :name")
+            assert connection.execute(kept, {"name": counter}).rowcount == 1
     engine.dispose()
     before = triggers(url)
     upgrade(url)
     assert before <= triggers(url)
 
-    registry = SqlRegistry.open(url, lambda: NOW)
+    registry = SqlRegistry.open(url, lambda: NOW, marks_directory=marks)
     with registry.read() as reader:
         (account,) = reader.every_account()
         assert (account.username, account.state) == ("jo", AccountState.ACTIVE)
@@ -93,6 +115,7 @@ def test_an_older_registry_keeps_everything_and_takes_pending_accounts(
         with pytest.raises((IntegrityError, Conflict)), writing(engine) as connection:
             connection.execute(text(wrong))
     with reading(engine) as connection:
-        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
-        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        if connection.dialect.name == "sqlite":
+            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+            assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
     engine.dispose()

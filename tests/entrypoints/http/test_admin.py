@@ -126,6 +126,19 @@ def test_an_account_is_found_by_name_and_by_number(site: Site) -> None:
     assert [(g["path"], g["name"]) for g in groups] == [("hpc", "hpc"), ("hpc/gpu", "hpc_gpu")]
 
 
+def test_an_account_shows_every_ban_that_reaches_it(site: Site) -> None:
+    """Its own and those of its identities, as the identity shows them."""
+    site.newcomer()
+    until = "2040-01-01T00:00:00Z"
+    _ask(site, "POST", "/v1/bans", json={"account": "alice", "until": until, "reason": "one"})
+    who = {"identity": {"issuer": ISSUER, "subject": "alice"}, "reason": "two"}
+    _ask(site, "POST", "/v1/bans", json=who)
+    shown = _ask(site, "GET", "/v1/accounts/alice")["bans"]
+    assert [ban["reason"] for ban in shown] == ["one", "two"]
+    query = {"issuer": ISSUER, "subject": "alice"}
+    assert _ask(site, "GET", "/v1/identities", params=query)["bans"] == shown
+
+
 def test_an_account_is_suspended_restored_and_closed(site: Site) -> None:
     """Along the table of transitions; after closing, nothing."""
     site.newcomer()

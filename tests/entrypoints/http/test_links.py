@@ -187,6 +187,38 @@ def test_a_link_makes_nobody_an_administrator(site: Site) -> None:
     assert refusal(site.ask("GET", "/v1/accounts", weaker)) == (403, "role_missing")
 
 
+def test_a_link_is_made_to_what_was_read_and_once_per_key(site: Site) -> None:
+    """If-Match and Idempotency-Key, as for every change at the admin door."""
+    read = site.ask("GET", "/v1/accounts/alice", "bootstrap").headers["etag"]
+    made = site.ask(
+        "POST",
+        "/v1/accounts/alice/identities",
+        "bootstrap",
+        json=WORK,
+        headers={"If-Match": read, "Idempotency-Key": '"one"'},
+    )
+    assert made.status_code == 200
+    assert made.headers["etag"] != read
+    again = site.ask(
+        "POST",
+        "/v1/accounts/alice/identities",
+        "bootstrap",
+        json=WORK,
+        headers={"If-Match": read, "Idempotency-Key": '"one"'},
+    )
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json() == made.json()
+    stale = site.ask(
+        "DELETE",
+        "/v1/accounts/alice/identities",
+        "bootstrap",
+        params=WORK,
+        headers={"If-Match": read},
+    )
+    assert refusal(stale) == (412, "version_conflict")
+    assert linked(site) == [HOME, WORK]
+
+
 # --- evidence ---------------------------------------------------------------------------------
 
 
@@ -230,8 +262,10 @@ def settle(site: Site, number: int, verb: str, **query: str) -> Any:
 
 def test_an_issuers_word_becomes_a_link_once_it_is_approved(site: Site) -> None:
     say(site, alice=(claim(),))
-    (found,) = evidence(site)
+    (found,) = evidence(site, linkable="true")
     assert (found["identity"], found["account"]) == (HOME, "alice")
+    shown = site.ask("GET", f"/v1/links/evidence/{found['id']}", "bootstrap")
+    assert (shown.json(), "etag" in shown.headers) == (found, True)
     assert found["claims"] == {"kind": "oidc", **WORK}
     assert not found["contradicted"]
     assert linked(site) == [HOME]
