@@ -17,9 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from idmap.adapters.sql import SqlRegistry
 from idmap.adapters.sql.engine import open_database, reading
-from idmap.application.administer import add_ban, add_range, lift_ban, move_account
+from idmap.application.administer import add_ban, lift_ban, move_account
 from idmap.application.open_account import open_own_account
 from idmap.application.ports import Author, Listing, Progress
+from idmap.application.site_numbers import add_range
 from idmap.domain.accounts import Account, AccountEvent
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import API
