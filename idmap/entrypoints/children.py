@@ -8,12 +8,14 @@ are killed.
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -71,7 +73,7 @@ class Children:
         with subprocess.Popen(  # noqa: S603  (our own program, fixed arguments)
             command,
             stdin=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,
+            preexec_fn=partial(_die_with_parent, os.getpid()),
         ) as child:
             _log.info("child_started", child=name, pid=child.pid)
             while True:
@@ -91,5 +93,8 @@ def _end(child: subprocess.Popen[bytes]) -> int:
         return child.wait()
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
+    """In the child, before it becomes `idmap`: a parent that is gone already sends no signal any more."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -218,6 +218,10 @@ def test_init_of_the_second_replica_finds_a_registry(world: World, tmp_path: Pat
     assert not (tmp_path / "admin.key").exists()
     upgraded = world.other.idmap("db", "upgrade")
     assert upgraded.returncode == 0, upgraded.stdout + upgraded.stderr
+    checked = world.other.idmap("db", "check")
+    assert checked.returncode == 0, (
+        "a host without marks of its own is no damage: " + checked.stdout
+    )
 
 
 def test_what_one_replica_is_told_the_other_does(world: World) -> None:

@@ -84,7 +84,7 @@ class AccountWriter(Transaction):
             wish,
             f"group:{group_id}",
             None,
-            self._holder(change.group),
+            self._group_holder(change.group, group_id),
         )
         self._insert(POSIX_GROUPS, {"group_id": group_id, "name": name, "gid_number": number})
         group = PosixGroup(GroupName(name), GidNumber(number))

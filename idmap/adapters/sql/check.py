@@ -161,6 +161,9 @@ def _marks(connection: Connection, before: Marks | None, after: Marks | None) ->
     if after is None:
         if not reader.revision():
             return _ok("marks", "nothing to mark yet")
+        if connection.dialect.name != "sqlite":
+            # Each host keeps marks of its own, from its first change on.
+            return _warning("marks", "this host has none yet", "Its first change makes them.")
         return _wrong("marks", "the file beside the database is missing", _NEXT_WRITE)
     marks = before or Marks()
     behind, ahead = [], []

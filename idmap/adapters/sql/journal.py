@@ -58,9 +58,15 @@ class JournalLine:
     issued: tuple[Issue, ...]
 
 
-def holder_of(salt: bytes, owner: Identity | Group) -> str:
-    """Whom something is issued to, unreadable without the realm's salt."""
+def holder_of(salt: bytes, owner: Identity | Group, external_id: str | None = None) -> str:
+    """Whom something is issued to, unreadable without the realm's salt.
+
+    A group is its issuer's own id for it where that is known: one made anew under the same path is another holder.
+    """
     match owner:
+        case Group() if external_id is not None:
+            # Three zero bytes: no identity and no path has that form.
+            digest = hashlib.sha256(salt + f"{owner.issuer}\0\0\0{external_id}".encode()).digest()
         case Identity():
             digest = identity_digest(salt, owner)
         case Group():

@@ -32,7 +32,7 @@ from idmap.adapters.sql.high_water import Issued, Marks
 from idmap.adapters.sql.journal import IssuedJournal, holder_of
 from idmap.adapters.sql.reader import SqlReader
 from idmap.adapters.sql.tables import COUNTERS, GROUPS, METADATA, RANGES
-from idmap.adapters.sql.withheld import note_read, read_until, take_in
+from idmap.adapters.sql.withheld import held_for, note_read, read_until, take_in
 from idmap.application.ports import Author
 from idmap.domain.groups import PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity
@@ -185,6 +185,16 @@ class Transaction(SqlReader):
         if self._realm_salt is None:
             self._realm_salt = self.salt()
         return holder_of(self._realm_salt, owner)
+
+    def _group_holder(self, group: Group, group_id: int) -> str:
+        """As `_holder`, by the issuer's own id where it is known; what was issued before that is found by the path."""
+        by_path = self._holder(group)
+        known = self._connection.scalar(
+            select(GROUPS.c.external_id).where(GROUPS.c.group_id == group_id)
+        )
+        if known is None or held_for(self._connection, "group", by_path):
+            return by_path
+        return holder_of(self.salt(), group, known)
 
     def _nodes_must_know(self) -> None:
         """The transaction changes what nodes are told."""

@@ -18,7 +18,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -91,7 +91,8 @@ class _Concerns:
         if isinstance(change, OneChange):
             body = None
             if request.headers.get("content-type", "").startswith("application/json"):
-                body = await request.json()  # read and found valid before
+                with suppress(ValueError):  # a route that takes no body never looked at it
+                    body = await request.json()
             given = Given(dict(request.path_params), dict(request.query_params), body)
             change.concerns(lambda reader: self.resource(reader, given))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ from tests.support.registry_scenes import (
     LATER,
     NOW,
     furnish,
+    listing,
     open_one,
     opening,
     person,
@@ -365,3 +367,27 @@ def test_registries_of_before_the_journal_go_on(tmp_path: Path) -> None:
         i.name for line in IssuedJournal(tmp_path / "registry.db").after(0) for i in line.issued
     ]
     assert names == ["vo", "g300001", "anna"]
+
+
+def _open_with_id(url: str, external_id: str) -> int:
+    """The gid that a group gets which its issuer knows by that id."""
+    registry = SqlRegistry.open(url, lambda: NOW)
+    told = replace(listing(watched=(LATER,)), group_ids={LATER: external_id})
+    with registry.write(AUTHOR) as writer:
+        writer.record_listing(told)
+        gid = writer.open_group(OpenGroup(LATER, GroupName("later")), group_range="groups")
+    registry.close()
+    return gid.gid_number
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_a_copied_back_database_gives_a_group_its_gid_and_no_other_one(
+    url: str, tmp_path: Path, made_anew: bool
+) -> None:
+    """The issuer's own id is the group; one made anew under its path meanwhile must not inherit the files."""
+    backup = tmp_path / "backup"
+    shutil.copy(tmp_path / "registry.db", backup)
+    before = _open_with_id(url, "id-1")
+    put_back(tmp_path, backup)
+    after = _open_with_id(url, "id-2" if made_anew else "id-1")
+    assert (after != before) is made_anew

@@ -458,3 +458,18 @@ def test_openapi_tells_of_headers_and_failures(site: Site) -> None:
                 assert "304" in operation["responses"]
                 assert "ETag" in operation["responses"]["200"]["headers"]
     assert any(isinstance(route, APIRoute) for route in site.app.routes)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]"])
+def test_a_body_where_none_is_asked_for_is_no_failure(site: Site, body: bytes) -> None:
+    """Clients that send a content type with every request, and an empty body with a DELETE."""
+    node = {"name": "login9", "node_class": "login", "reason": "a test"}
+    assert site.ask("POST", "/v1/nodes", "bootstrap", json=node).status_code == 201
+    answer = site.ask(
+        "DELETE",
+        "/v1/nodes/login9",
+        "bootstrap",
+        content=body,
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 200, answer.text
