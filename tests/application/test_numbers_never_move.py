@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -59,12 +60,14 @@ class NamingSource(ToldSource):
 
     def __init__(self) -> None:
         super().__init__()
-        self.spelled = {f"n{number}": ("alice", "bob", "carol")[number % 3] for number in range(7)}
+        self.called = {f"n{number}": ("alice", "bob", "carol")[number % 3] for number in range(7)}
 
-    def observe(self, watched: frozenset[Group], progress: Progress) -> Listing:
-        listing = super().observe(watched, progress)
+    def observe(
+        self, watched: frozenset[Group], progress: Progress, known: Mapping[Group, str]
+    ) -> Listing:
+        listing = super().observe(watched, progress, known)
         people = tuple(
-            replace(one, preferred_username=self.spelled.get(str(one.preferred_username)))
+            replace(one, preferred_username=self.called.get(str(one.preferred_username)))
             for one in listing.people
         )
         return replace(listing, people=people)
@@ -122,7 +125,7 @@ class Histories(RuleBasedStateMachine):
     @rule(name=PEOPLE, wanted=NAMES)
     def spell(self, name: str, wanted: str) -> None:
         """A person calls themselves something else; who has an account keeps its name."""
-        self.source.spelled[name] = wanted
+        self.source.called[name] = wanted
 
     @rule(name=PEOPLE)
     def ask(self, name: str) -> None:
@@ -136,7 +139,7 @@ class Histories(RuleBasedStateMachine):
             token_id=None,
             client_id=None,
             groups=frozenset({MEMBERS}),
-            preferred_username=self.source.spelled.get(name),
+            preferred_username=self.source.called.get(name),
         )
         with contextlib.suppress(Refused, RangeExhausted):
             opened = self.opened(claims)

@@ -90,7 +90,8 @@ def test_an_older_registry_keeps_everything_and_takes_pending_accounts(
             kept = text("UPDATE counters SET value = value WHERE name = :name")
             assert connection.execute(kept, {"name": counter}).rowcount == 1
     engine.dispose()
-    before = triggers(url)
+    # r0005 lets a group's path change, by another trigger in this one's place.
+    before = {found for found in triggers(url) if found[0] != "groups_never_changed"}
     upgrade(url)
     assert before <= triggers(url)
 
