@@ -6,12 +6,12 @@ are made here, given back once and stored as digests.
 
 from __future__ import annotations
 
+from idmap.application.account_named import account_named
 from idmap.application.ports import (
     Author,
     CredentialKind,
     MachineCredential,
     Registry,
-    RegistryReader,
     SecretMaker,
 )
 from idmap.domain.accounts import Account, AccountEvent
@@ -72,7 +72,7 @@ def remove_issuer(registry: Registry, author: Author, issuer: Issuer) -> None:
 def move_account(registry: Registry, author: Author, username: str, event: AccountEvent) -> Account:
     """What a person may do to an account's state. Raises NotFound, Conflict(TRANSITION_REFUSED)."""
     with registry.write(author) as writer:
-        return writer.move_account(_account(writer, username).account_id, event)
+        return writer.move_account(account_named(writer, username).account_id, event)
 
 
 def add_ban(
@@ -90,7 +90,7 @@ def add_ban(
     if until is not None and until <= at:
         raise InvalidInput(Reason.REQUEST_INVALID, "until: lies in the past")
     with registry.write(author) as writer:
-        account_id = None if username is None else _account(writer, username).account_id
+        account_id = None if username is None else account_named(writer, username).account_id
         return writer.add_ban(
             account_id=account_id, identity=identity, reason=author.reason, until=until, at=at
         )
@@ -174,10 +174,3 @@ def _add(
             kind, name, secret.sha256(), node_class=node_class, doors=doors, at=at
         )
     return credential, secret
-
-
-def _account(reader: RegistryReader, username: str) -> Account:
-    account = reader.find_account(username=username)
-    if account is None:
-        raise NotFound(f"account {username!r}")
-    return account

@@ -6,7 +6,7 @@ would make of it, in the same transaction: nobody starts with groups they have l
 
 from __future__ import annotations
 
-from idmap.application.link_identities import account_named
+from idmap.application.account_named import account_named
 from idmap.application.ports import Author, Registry
 from idmap.application.provision_steps import apply_changes
 from idmap.domain.accounts import Account, AccountEvent

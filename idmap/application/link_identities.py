@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from idmap.application.account_named import account_named
 from idmap.application.ports import Author, Registry, RegistryReader, RegistryWriter
 from idmap.domain.accounts import Account
 from idmap.domain.claims import VerifiedClaims
@@ -123,19 +124,6 @@ def refuse_evidence(
         found = writer.find_evidence(evidence_id)
         assert found is not None  # noqa: S101  # settled a line ago
         return found
-
-
-def account_named(reader: RegistryReader, name: str) -> Account:
-    """By username, or by uid number: no username is all digits. Raises NotFound."""
-    by_number = name.isascii() and name.isdigit() and len(name) <= 10
-    account = (
-        reader.find_account(uid_number=int(name))
-        if by_number
-        else reader.find_account(username=name)
-    )
-    if account is None:
-        raise NotFound(f"account {name[:64]!r}")
-    return account
 
 
 def _open_evidence(reader: RegistryReader, evidence_id: int) -> Evidence:

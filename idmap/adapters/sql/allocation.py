@@ -123,7 +123,7 @@ class Allocator:
         kinds = tuple(NumberKind) if wish.private_gid_owner is not None else (purpose.kind,)
         again = self._held_before(purpose, kinds, holder)
         if again is not None:
-            lies_in = self._range_of(again)
+            lies_in = self._range_of(again, purpose)
             if lies_in is not None:
                 # Or the marks, which end where the range stands, would not count it as issued.
                 passed = self._standing(lies_in, purpose)
@@ -206,21 +206,16 @@ class Allocator:
             )
             if taken or self._connection.scalar(select(number_issued)):
                 continue
-            if not is_refused_number(issue.number) and self._range_of(issue) is not None:
+            if not is_refused_number(issue.number) and self._range_of(issue, purpose) is not None:
                 return issue
         return None
 
-    def _range_of(self, issue: Issue) -> str | None:
-        """The range of today in which a number from before lies; nodes accept it in no other."""
-        purpose = "people" if issue.kind == "user" else "groups"
-        found: str | None = self._connection.scalar(
-            select(RANGES.c.name).where(
-                RANGES.c.purpose == purpose,
-                RANGES.c.first <= issue.number,
-                RANGES.c.last >= issue.number,
-            )
-        )
-        return found
+    def _range_of(self, issue: Issue, purpose: RangePurpose) -> str | None:
+        """The range of today in which a number from before lies, of a kind that may give it; nodes accept no other."""
+        here = RANGES.c.first <= issue.number, RANGES.c.last >= issue.number
+        row = self._connection.execute(select(RANGES).where(*here)).first()
+        fits = row is not None and purpose_of(row) in _SERVES.get(purpose, (purpose,))
+        return row.name if row is not None and fits else None
 
     def _free_number(self, standing: _Standing, kinds: tuple[NumberKind, ...], number: int) -> int:
         while number <= standing.last:

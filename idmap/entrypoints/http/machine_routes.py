@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from idmap.application.account_named import find_account
 from idmap.application.administer import add_component, enrol_node, revoke
 from idmap.application.explain import Explanation, explain_account, explain_identity, explain_token
 from idmap.application.ports import CredentialKind
@@ -167,7 +168,7 @@ def list_changes(
     if account is not None and identity is not None:
         raise InvalidInput(Reason.REQUEST_INVALID, "either an account or an identity")
     with parts.registry.read() as reader:
-        concerned = None if account is None else resources.find_account(reader, account)
+        concerned = None if account is None else find_account(reader, account)
         if account is not None and concerned is None:
             raise NotFound(f"account {account!r}")
         asked = ChangeQuestion(

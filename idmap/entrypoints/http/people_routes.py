@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from starlette.responses import JSONResponse, Response
 
+from idmap.application.account_named import find_account
 from idmap.application.administer import add_ban, lift_ban, move_account
 from idmap.application.ports import Author, RegistryReader
 from idmap.application.questions import (
@@ -274,7 +275,7 @@ def _group(both: tuple[Group, PosixGroup]) -> dict[str, Any]:
 
 
 def _find(reader: RegistryReader, name: str) -> Account:
-    account = resources.find_account(reader, name)
+    account = find_account(reader, name)
     if account is None:
         raise NotFound(f"account {name[:64]!r}")
     return account

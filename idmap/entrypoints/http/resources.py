@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from starlette.responses import JSONResponse, Response
 
+from idmap.application.account_named import find_account
 from idmap.application.ports import CredentialKind, RegistryReader
 from idmap.application.questions import BanQuestion
-from idmap.domain.accounts import Account
 from idmap.domain.errors import InvalidInput, NotFound
 from idmap.domain.groups import is_federated
 from idmap.domain.identity import Issuer
@@ -54,13 +54,6 @@ def account(reader: RegistryReader, given: Given) -> Representation | None:
         "bans": [ban_document(ban) for ban in bans.items],
     }
     return Representation.of(document, f"/v1/accounts/{found.username}")
-
-
-def find_account(reader: RegistryReader, name: str) -> Account | None:
-    """By username, or by uid number: no username is all digits."""
-    if name.isascii() and name.isdigit() and len(name) <= 10:
-        return reader.find_account(uid_number=int(name))
-    return reader.find_account(username=name)
 
 
 def group(reader: RegistryReader, given: Given) -> Representation | None:

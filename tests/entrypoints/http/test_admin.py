@@ -270,3 +270,12 @@ def test_the_openapi_document_describes_every_route(site: Site) -> None:
         for method, operation in methods.items():
             assert operation.get("summary"), f"{method} {path}"
             assert operation.get("description"), f"{method} {path}"
+
+
+def test_an_account_is_ordered_about_by_number_too(site: Site) -> None:
+    """As it is shown by number; the commands say so in their help."""
+    number = site.newcomer().json()["account"]["uid"]
+    answer = site.ask("POST", f"/v1/accounts/{number}/suspend", "bootstrap", json={"reason": "x"})
+    assert answer.json()["state"] == "suspended"
+    ban = {"account": str(number), "reason": "stolen"}
+    assert site.ask("POST", "/v1/bans", "bootstrap", json=ban).status_code == 201
