@@ -8,17 +8,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from starlette.responses import JSONResponse, Response
 
-from idmap.application.account_named import find_account
+from idmap.application.account_named import account_named
 from idmap.application.administer import add_ban, lift_ban, move_account
-from idmap.application.ports import Author, RegistryReader
+from idmap.application.ports import Author
 from idmap.application.questions import (
     AccountQuestion,
     BanQuestion,
     GroupQuestion,
     IdentityQuestion,
 )
-from idmap.domain.accounts import Account, AccountEvent, AccountState, PosixGroup
-from idmap.domain.errors import NotFound
+from idmap.domain.accounts import AccountEvent, AccountState, PosixGroup
 from idmap.domain.groups import Group, is_federated
 from idmap.entrypoints.http import paging, resources
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
@@ -207,7 +206,7 @@ def list_bans(
         counter = reader.ban_counter()
         asked = BanQuestion(
             at=None if all else parts.clock(),
-            account_id=None if account is None else _find(reader, account).account_id,
+            account_id=None if account is None else account_named(reader, account).account_id,
             identity=identity,
             author=author,
         )
@@ -272,10 +271,3 @@ def _group(both: tuple[Group, PosixGroup]) -> dict[str, Any]:
         "path": group.path,
         "local": not is_federated(group),
     }
-
-
-def _find(reader: RegistryReader, name: str) -> Account:
-    account = find_account(reader, name)
-    if account is None:
-        raise NotFound(f"account {name[:64]!r}")
-    return account
