@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from idmap.entrypoints.agent.inspect import status_report, verify_installed
 from idmap.entrypoints.agent.run import AgentLoop
 from idmap.entrypoints.logs import configure_logs
 from idmap.entrypoints.settings import AGENT_FILE, load_agent_settings
+from idmap.entrypoints.stopping import when_told_to_stop
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,12 +37,11 @@ def run(config: _Config = AGENT_FILE) -> None:
         stop = threading.Event()
         loop = AgentLoop(agent, stop)
 
-        def end(*_: object) -> None:
+        def end() -> None:
             stop.set()
             loop.wake()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, end)
+        when_told_to_stop(end)
         loop.run()
 
 

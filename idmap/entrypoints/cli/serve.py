@@ -21,6 +21,7 @@ from idmap.entrypoints.http.app import create_app
 from idmap.entrypoints.http.server import run_server
 from idmap.entrypoints.logs import configure_logs
 from idmap.entrypoints.settings import SERVICE_FILE, ServiceSettings, load_service_settings
+from idmap.entrypoints.stopping import when_told_to_stop
 from idmap.entrypoints.work.publisher import run_publisher
 from idmap.entrypoints.work.runner import last_started, run_scheduled
 from idmap.entrypoints.work.schedule import parse_schedule, run_schedule
@@ -73,8 +74,7 @@ def work_command(config: Config = SERVICE_FILE) -> None:
         schedule = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
         registry = bootstrap.open_registry(settings)
         stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        when_told_to_stop(stop.set)
         nightly = threading.Thread(
             target=run_schedule,
             name="schedule",

@@ -6,7 +6,6 @@ It reads the snapshot store's chunks, its keys and its state; it opens no networ
 from __future__ import annotations
 
 import pwd
-import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from idmap.entrypoints.sign.refusals import Limits
 from idmap.entrypoints.sign.server import listen, serve
 from idmap.entrypoints.sign.signing import Desk
 from idmap.entrypoints.sign.state import SignerState
+from idmap.entrypoints.stopping import when_told_to_stop
 
 _log = structlog.get_logger("idmap.sign")
 
@@ -82,8 +82,7 @@ def sign_command(
     """
     configure_logs(process="sign")
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    when_told_to_stop(stop.set)
     try:
         run_signer(load_service_settings(config), stop)
     except IdmapError as error:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import signal
 import socket
 import stat
 import struct
@@ -27,6 +26,7 @@ from typing import Final
 import structlog
 
 from idmap.domain.reasons import Reason
+from idmap.entrypoints.stopping import when_told_to_stop
 from idmap.entrypoints.verify.protocol import (
     REQUEST_HEADER,
     ProtocolError,
@@ -99,7 +99,7 @@ class VerifyServer:
                 self._accept(pool)
 
     def stop(self) -> None:
-        """Ends `serve_forever`. Any thread or signal handler may call it, repeatedly."""
+        """Ends `serve_forever`. Any thread may call it, repeatedly."""
         self._stopping.set()
         with contextlib.suppress(OSError):  # already stopped, or already woken
             self._wake_writer.send(b"\0")
@@ -158,8 +158,7 @@ class VerifyServer:
 
 def run(server: VerifyServer) -> None:
     """Serves until SIGTERM or SIGINT. For the main thread of a process of its own."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop())
+    when_told_to_stop(server.stop)
     server.serve_forever()
 
 
