@@ -121,7 +121,8 @@ The host key, for your own known_hosts:
   {KNOWN_HOSTS.read_text().strip()}
 
 The API (OpenAPI at {SERVICE_URL}/openapi.json):
-  curl -H "Authorization: Bearer $({mint} --audience {API_AUDIENCE})" {SERVICE_URL}/v1/me
+  printf 'header = "Authorization: Bearer %s"' "$({mint} --audience {API_AUDIENCE})" |
+    curl --config - {SERVICE_URL}/v1/me
 
 Administration:
   export IDMAP_URL={SERVICE_URL} IDMAP_KEY_FILE={os.path.relpath(ADMIN_KEY)}
