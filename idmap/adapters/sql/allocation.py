@@ -121,15 +121,13 @@ class Allocator:
         """
         standing = self._standing(range_name, purpose)
         kinds = tuple(NumberKind) if wish.private_gid_owner is not None else (purpose.kind,)
-        again = self._held_before(purpose, kinds, holder)
-        if again is not None:
-            lies_in = self._range_of(again, purpose)
-            if lies_in is not None:
-                # Or the marks, which end where the range stands, would not count it as issued.
-                passed = self._standing(lies_in, purpose)
-                passed.next_number = max(passed.next_number, again.number + 1)
-                range_name = lies_in
-            self._issue(again, purpose.kind, range_name, owner, rule, wish.private_gid_owner)
+        held = self._held_before(purpose, kinds, holder)
+        if held is not None:
+            again, lies_in = held
+            # Or the marks, which end where the range stands, would not count it as issued.
+            passed = self._standing(lies_in, purpose)
+            passed.next_number = max(passed.next_number, again.number + 1)
+            self._issue(again, purpose.kind, lies_in, owner, rule, wish.private_gid_owner)
             return again.number, again.name
         name = self._first_free(wish.names)
         if name is None and wish.counter is not None:
@@ -191,8 +189,8 @@ class Allocator:
 
     def _held_before(
         self, purpose: RangePurpose, kinds: tuple[NumberKind, ...], holder: str
-    ) -> Issue | None:
-        """Name and number that the holder had, while nobody has either and a range allows them."""
+    ) -> tuple[Issue, str] | None:
+        """Name and number that the holder had, while nobody has either, and the range that allows them."""
         kind = _NAME_KINDS[purpose.kind]
         if not self._any_withheld:
             return None
@@ -206,8 +204,9 @@ class Allocator:
             )
             if taken or self._connection.scalar(select(number_issued)):
                 continue
-            if not is_refused_number(issue.number) and self._range_of(issue, purpose) is not None:
-                return issue
+            lies_in = self._range_of(issue, purpose)
+            if lies_in is not None and not is_refused_number(issue.number):
+                return issue, lies_in
         return None
 
     def _range_of(self, issue: Issue, purpose: RangePurpose) -> str | None:

@@ -182,9 +182,7 @@ class Transaction(SqlReader):
 
     def _holder(self, owner: Identity | Group) -> str:
         """Whom something is issued to, as the journal says it."""
-        if self._realm_salt is None:
-            self._realm_salt = self.salt()
-        return holder_of(self._realm_salt, owner)
+        return holder_of(self._salt_once(), owner)
 
     def _group_holder(self, group: Group, group_id: int) -> str:
         """As `_holder`, by the issuer's own id where it is known; what was issued before that is found by the path."""
@@ -194,7 +192,12 @@ class Transaction(SqlReader):
         )
         if known is None or held_for(self._connection, "group", by_path):
             return by_path
-        return holder_of(self.salt(), group, known)
+        return holder_of(self._salt_once(), group, known)
+
+    def _salt_once(self) -> bytes:
+        if self._realm_salt is None:
+            self._realm_salt = self.salt()
+        return self._realm_salt
 
     def _nodes_must_know(self) -> None:
         """The transaction changes what nodes are told."""
