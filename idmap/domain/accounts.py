@@ -15,6 +15,7 @@ from typing import Final
 
 from idmap.domain.errors import Conflict
 from idmap.domain.names import GroupName, Username
+from idmap.domain.node_access import EVERYWHERE, NodeAccess
 from idmap.domain.numbers import GidNumber, UidNumber
 from idmap.domain.reasons import Reason
 
@@ -34,6 +35,8 @@ class AccountEvent(StrEnum):
     APPROVED_BY_PERSON = "approved_by_person"
     ENTITLEMENT_LOST = "entitlement_lost"
     GRACE_PASSED = "grace_passed"
+    DENIED_BY_RULE = "denied_by_rule"
+    """A deny rule matched; it gives no grace unless it says so."""
     ENTITLEMENT_RETURNED = "entitlement_returned"
     SUSPENDED_BY_PERSON = "suspended_by_person"
     RESTORED_BY_PERSON = "restored_by_person"
@@ -52,6 +55,7 @@ TRANSITIONS: Final[Mapping[AccountState, Mapping[AccountEvent, AccountState]]] =
         _A.ACTIVE: MappingProxyType(
             {
                 _E.ENTITLEMENT_LOST: _A.GRACE,
+                _E.DENIED_BY_RULE: _A.SUSPENDED,
                 _E.SUSPENDED_BY_PERSON: _A.SUSPENDED,
                 _E.CLOSED: _A.TOMBSTONE,
             }
@@ -60,6 +64,7 @@ TRANSITIONS: Final[Mapping[AccountState, Mapping[AccountEvent, AccountState]]] =
             {
                 _E.ENTITLEMENT_RETURNED: _A.ACTIVE,
                 _E.GRACE_PASSED: _A.SUSPENDED,
+                _E.DENIED_BY_RULE: _A.SUSPENDED,
                 _E.SUSPENDED_BY_PERSON: _A.SUSPENDED,
                 _E.CLOSED: _A.TOMBSTONE,
             }
@@ -132,6 +137,12 @@ class Account:
     """Suspended by a person: provisioning leaves it suspended, whatever the sources say."""
     leaving: tuple[LeavingGroup, ...] = ()
     """Of `secondary_groups` those in membership grace; nodes are told of them as of the others."""
+    access: NodeAccess = EVERYWHERE
+    """The node classes on which it may be used."""
+    local_groups: frozenset[str] = frozenset()
+    """Names of groups of the nodes' own; each counts on nodes whose configuration lists it, and nowhere else."""
+    shared: bool = False
+    """Several people use it: its identities come and go by rule, and each is judged by itself."""
 
     @property
     def has_private_group(self) -> bool:

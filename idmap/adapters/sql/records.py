@@ -26,6 +26,7 @@ from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuer_document import parse_profile, profile_document
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.names import GroupName, Username
+from idmap.domain.node_access import parse_node_access
 from idmap.domain.numbers import GidNumber, NumberRange, RangePurpose, UidNumber
 from idmap.domain.spelling import NO_SPELLING, SPELLING_FACTS, Spelling
 
@@ -54,6 +55,9 @@ def account_of(
         held=row.held,
         rule_id=row.rule_id,
         leaving=leaving,
+        access=parse_node_access(row.node_classes),
+        local_groups=frozenset(filter(None, row.local_groups.split(","))),
+        shared=row.shared,
     )
 
 

@@ -17,7 +17,7 @@ from idmap.adapters.sql.engine import make_engine, writing
 from idmap.domain.errors import IdmapError
 from idmap.domain.reasons import Reason
 
-SCHEMA: Final = "r0006"
+SCHEMA: Final = "r0007"
 """The newest migration; a test compares it with the migrations themselves. Written here so that
 opening a database does not load Alembic.
 """

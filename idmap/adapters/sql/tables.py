@@ -252,6 +252,16 @@ class AccountRow(_Row, table=True):
     expires_on: date | None = None
     held: bool = False
     rule_id: str = _text()
+    node_classes: str = Field(
+        default="*", sa_type=Text, sa_column_kwargs={"server_default": text("'*'")}
+    )
+    """As `NodeAccess` writes itself."""
+    local_groups: str = Field(
+        default="", sa_type=Text, sa_column_kwargs={"server_default": text("''")}
+    )
+    """Names of groups of the nodes' own, with commas between them."""
+    shared: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """Several people use it."""
 
 
 class MembershipRow(_Row, table=True):
@@ -298,6 +308,39 @@ class ObservationRow(_Row, table=True):
     """First sight by a source; newest sight in a token."""
 
 
+class FactRow(_Row, table=True):
+    """What else is on record of an identity, because some rule asks for it; bound to the identity's issuer."""
+
+    __tablename__ = "facts"
+    __table_args__ = (
+        CheckConstraint(
+            "kind IN ('label', 'attribute', 'assurance', 'entitlement', 'email_domain')",
+            name="kind",
+        ),
+    )
+    identity_id: int = _reference("identities.identity_id", primary_key=True)
+    kind: str = _text_key()
+    value: str = _text_key()
+    source: str = _text_key()
+    """`token`, or `source:<name>`."""
+    seen_at: int = _time()
+
+
+class DifferenceRow(_Row, table=True):
+    """Where a token and a source disagree about a membership that some rule asks for."""
+
+    __tablename__ = "differences"
+    __table_args__ = (
+        CheckConstraint("kind IN ('not_in_token', 'not_in_source')", name="kind"),
+        Index(None, "last_seen"),
+    )
+    identity_id: int = _reference("identities.identity_id", primary_key=True)
+    group_id: int = _reference("groups.group_id", primary_key=True)
+    kind: str = _text_key()
+    first_seen: int = _time()
+    last_seen: int = _time()
+
+
 class EvidenceRow(_Row, table=True):
     """What sources say of people's other identities; links nobody by itself."""
 
@@ -337,12 +380,29 @@ class RuleVersionRow(_Row, table=True):
     document: str = _text()
     saved_at: int = _time()
     author: str = _text()
+    reason: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": text("''")})
+
+
+class RulePinRow(_Row, table=True):
+    """The version in force while it is not the newest: one row, or none."""
+
+    __tablename__ = "rule_pin"
+    __table_args__ = (CheckConstraint("pin_id = 1", name="single"),)
+    pin_id: int = _key()
+    version: int = _reference("rule_versions.version")
+    pinned_at: int = _time()
+    author: str = _text()
+    reason: str = _text()
 
 
 class BanRow(_Row, table=True):
     __tablename__ = "bans"
     __table_args__ = (
-        CheckConstraint("account_id IS NOT NULL OR identity_id IS NOT NULL", name="someone"),
+        CheckConstraint(
+            "account_id IS NOT NULL OR identity_id IS NOT NULL"
+            " OR group_id IS NOT NULL OR banned_issuer IS NOT NULL",
+            name="someone",
+        ),
         CheckConstraint("until IS NULL OR until > since", name="order"),
         Index(None, "account_id"),
         Index(None, "identity_id"),
@@ -350,6 +410,12 @@ class BanRow(_Row, table=True):
     ban_id: int = _key()
     account_id: int | None = _reference("accounts.account_id", nullable=True)
     identity_id: int | None = _reference("identities.identity_id", nullable=True)
+    group_id: int | None = None
+    """Everybody who is recorded in the group."""
+    banned_issuer: str | None = _text_or_null()
+    """Every token of the issuer, and every account that has identities of this issuer alone; with `token_id`,
+    that one token of it (the `jti` claim)."""
+    token_id: str | None = _text_or_null()
     reason: str = _text()
     author: str = _text()
     since: int = _time()
@@ -516,9 +582,12 @@ ACCOUNTS: Final = _table(AccountRow)
 MEMBERSHIPS: Final = _table(MembershipRow)
 IDENTITIES: Final = _table(IdentityRow)
 OBSERVATIONS: Final = _table(ObservationRow)
+FACTS: Final = _table(FactRow)
+DIFFERENCES: Final = _table(DifferenceRow)
 LINK_EVIDENCE: Final = _table(EvidenceRow)
 ISSUERS: Final = _table(IssuerRow)
 RULE_VERSIONS: Final = _table(RuleVersionRow)
+RULE_PIN: Final = _table(RulePinRow)
 BANS: Final = _table(BanRow)
 CREDENTIALS: Final = _table(CredentialRow)
 NODES: Final = _table(NodeRow)

@@ -81,7 +81,8 @@ REFUSED = [
     "INSERT OR REPLACE INTO ledger_names SELECT name, kind, 'account:9', issued_at, author, plan,"
     " NULL FROM ledger_names WHERE name = 'bob'",
     "INSERT OR REPLACE INTO accounts SELECT 9, username, uid_number, primary_group_id, home, shell,"
-    " state, grace_until, expires_on, held, rule_id FROM accounts WHERE username = 'bob'",
+    " state, grace_until, expires_on, held, rule_id, node_classes, local_groups, shared"
+    " FROM accounts WHERE username = 'bob'",
     "INSERT OR REPLACE INTO changes SELECT sequence, 0, 'x', 'x', plan, action, commitment, chain"
     " FROM changes WHERE sequence = 1",
     "INSERT INTO realm SELECT 2, salt, created FROM realm",
@@ -125,7 +126,7 @@ def test_an_account_carries_only_the_number_issued_to_it(raw: sqlite3.Connection
         with pytest.raises(sqlite3.IntegrityError):
             raw.execute(
                 "INSERT INTO accounts"
-                " VALUES (9, 'eve', ?, 1, '/h', '/s', 'active', NULL, NULL, 0, 'r')",
+                " VALUES (9, 'eve', ?, 1, '/h', '/s', 'active', NULL, NULL, 0, 'r', '*', '', 0)",
                 (number,),
             )
 

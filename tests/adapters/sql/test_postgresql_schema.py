@@ -264,7 +264,7 @@ def test_an_account_carries_only_the_number_issued_to_it(raw: psycopg.Connection
         with pytest.raises(psycopg.IntegrityError):
             raw.execute(
                 "INSERT INTO accounts"
-                " VALUES (9, 'eve', %s, 1, '/h', '/s', 'active', NULL, NULL, false, 'r')",
+                " VALUES (9, 'eve', %s, 1, '/h', '/s', 'active', NULL, NULL, false, 'r', '*', '', false)",
                 (number,),
             )
 
