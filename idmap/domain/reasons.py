@@ -59,6 +59,10 @@ class Reason(StrEnum):
     GRACE_ENDED = "grace_ended"
     BANNED = "banned"
     NO_RULE_MATCHES = "no_rule_matches"
+    DENIED_BY_RULE = "denied_by_rule"
+    NODE_CLASS_REFUSED = "node_class_refused"
+    TOKEN_DEMANDED = "token_demanded"
+    POOL_FULL = "pool_full"
 
     # several identities of one account
     IDENTITY_LINKED_ELSEWHERE = "identity_linked_elsewhere"
@@ -88,6 +92,8 @@ class Reason(StrEnum):
     NUMBERS_FOREIGN = "numbers_foreign"
     SITE_UNAVAILABLE = "site_unavailable"
     RULE_INVALID = "rule_invalid"
+    RULE_EXAMPLE_FAILED = "rule_example_failed"
+    RULES_TAKE_AWAY = "rules_take_away"
     CLASS_WITHOUT_PRIMARY_GROUP = "class_without_primary_group"
     ISSUER_INVALID = "issuer_invalid"
     PAIRWISE_SUBJECT = "pairwise_subject"
@@ -276,6 +282,22 @@ REASONS: Final = MappingProxyType(
             "No rule of this site gives you an account.",
             "Ask which group gives access; 'idmap explain' shows what was considered.",
         ),
+        Reason.DENIED_BY_RULE: _T(
+            "A rule of this site denies you an account.",
+            "'idmap explain' names the rule; an administrator can tell what lifts it.",
+        ),
+        Reason.NODE_CLASS_REFUSED: _T(
+            "The account may not be used on nodes of this kind.",
+            "Log in elsewhere; 'idmap accounts show' lists the node classes, 'idmap explain' the rule.",
+        ),
+        Reason.TOKEN_DEMANDED: _T(
+            "This node wants an access token; a key or certificate does not do here.",
+            "Log in with an access token; 'idmap rules show' lists what the door demands of it.",
+        ),
+        Reason.POOL_FULL: _T(
+            "The pool of accounts is used up.",
+            "An administrator raises the size of the class, or closes accounts that are not needed.",
+        ),
         Reason.IDENTITY_LINKED_ELSEWHERE: _T(
             "This identity has another account already.",
             "Two accounts are merged by an administrator only; 'idmap identities show' tells whose it is.",
@@ -354,6 +376,14 @@ REASONS: Final = MappingProxyType(
         Reason.RULE_INVALID: _T(
             "The rules cannot be used as written.",
             "The detail names the rule and the line to mend.",
+        ),
+        Reason.RULE_EXAMPLE_FAILED: _T(
+            "An example that the rules carry does not come out as it says.",
+            "Mend the rule or the example; the detail says what came out.",
+        ),
+        Reason.RULES_TAKE_AWAY: _T(
+            "Saving these rules would take accounts away from more people than may lose one at once.",
+            "Look at 'idmap rules test --file FILE'; if it is meant, say how many: --accept-loss N.",
         ),
         Reason.CLASS_WITHOUT_PRIMARY_GROUP: _T(
             "An account class names no primary group.", "Add primary_group to the class."
