@@ -1,7 +1,7 @@
 """Publishing: the registry's state becomes signed documents and chunks in the snapshot store.
 
 Three documents on two paths. The *snapshot* is rebuilt when the revision or a trusted key changed, and re-signed
-before its not-after comes near. The *ban list* has a path of its own that no snapshot build delays and no guard stops
+when the rules demand tokens of other node classes, and before its not-after comes near. The *ban list* has a path of its own that no snapshot build delays and no guard stops
 (law 5): it is compared with what was last published, so that a ban of an identity that only later gets an account is
 published too. The *heartbeat* says the service's time and the newest of both.
 
@@ -121,12 +121,19 @@ class Publisher:
             revision = reader.revision()
             issuers = self._issuers_chunk(reader.salt(), reader.issuers())
             issuers_sha256 = hashlib.sha256(issuers).hexdigest()
+            token_only = reader.rules().token_only_classes()
             changed = (
                 last is None
                 or last.manifest.revision != revision
                 or last.issuers_sha256 != issuers_sha256
             )
-            if not changed and self._snapshot_confirmed and not self._is_aging(now):
+            if (
+                not changed
+                and last is not None
+                and last.manifest.token_only == token_only
+                and self._snapshot_confirmed
+                and not self._is_aging(now)
+            ):
                 return None
             if changed or last is None:
                 posix = self._put(
@@ -153,6 +160,7 @@ class Publisher:
                 high_water=dict(reader.high_water()),
                 posix=posix,
                 trust=trust,
+                token_only=token_only,
             )
         envelope = self._signer.sign_manifest(
             encode_manifest(manifest), approve_shrink=approve_shrink

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from idmap.domain.accounts import UNKNOWN_TO_NODES, Account, AccountState
 from idmap.domain.bans import Ban
 from idmap.domain.claims import VerifiedClaims
-from idmap.domain.doors import Door
+from idmap.domain.doors import Door, DoorKind
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
@@ -100,10 +100,13 @@ def decide(
     )
 
 
-def account_reason(account: Account, bans: Iterable[Ban], at: int) -> Reason:
+def account_reason(
+    account: Account, bans: Iterable[Ban], at: int, node_class: str | None = None
+) -> Reason:
     """What any door says of the account alone; the C account phase gives the same answer.
 
-    Order of precedence: closed, banned, pending, suspended, expired, grace ended. Nodes never hear of a pending one.
+    Order of precedence: closed, banned, pending, suspended, node class refused (at ssh doors, which have a
+    `node_class`), expired, grace ended. Nodes never hear of a pending one.
     """
     today = day_of(at)
     if account.state is AccountState.TOMBSTONE:
@@ -114,6 +117,8 @@ def account_reason(account: Account, bans: Iterable[Ban], at: int) -> Reason:
         return Reason.ACCOUNT_AWAITS_APPROVAL
     if account.state is AccountState.SUSPENDED:
         return Reason.ACCOUNT_SUSPENDED
+    if node_class is not None and not account.access.admits(node_class):
+        return Reason.NODE_CLASS_REFUSED
     if account.expires_on is not None and today > account.expires_on:
         return Reason.ACCOUNT_EXPIRED
     if account.grace_until is not None and today > account.grace_until:
@@ -123,7 +128,8 @@ def account_reason(account: Account, bans: Iterable[Ban], at: int) -> Reason:
 
 @dataclass(frozen=True, slots=True)
 class NodeTimes:
-    """What the installed files say of time: all the C code adds to a decision besides the ban list."""
+    """What the installed files say of time: all the C code adds to a decision besides the ban list, and, on a class
+    that is token-only, whether this login showed a token."""
 
     created: int
     not_after: int
@@ -135,22 +141,31 @@ class NodeTimes:
 
 
 def node_reason(
-    account: Account | None, bans: Iterable[Ban], times: NodeTimes, clock: int
+    account: Account | None,
+    bans: Iterable[Ban],
+    times: NodeTimes,
+    clock: int,
+    node_class: str | None = None,
+    *,
+    token_demanded: bool = False,
 ) -> Reason:
     """What the account phase on a node says: the specification of `pam_module/account.c`.
 
     The effective time is never less than the newest signed one, so a slow clock revives nothing. A pending account
-    is nobody to a node.
+    is nobody to a node. `token_demanded` is for a login without a token on a class that is token-only; as that login
+    can be made another way, everything else is said first.
     """
     at = max(clock, times.created, times.signed_time)
     if account is None or account.state in UNKNOWN_TO_NODES:
         return Reason.ACCOUNT_UNKNOWN
-    reason = account_reason(account, bans, at)
+    reason = account_reason(account, bans, at, node_class)
     if reason is not Reason.OK:
         return reason
     if times.not_after and at > times.not_after:
         return Reason.SNAPSHOT_EXPIRED
-    return Reason.CLOCK_SKEW if times.clock_skew else Reason.OK
+    if times.clock_skew:
+        return Reason.CLOCK_SKEW
+    return Reason.TOKEN_DEMANDED if token_demanded else Reason.OK
 
 
 def day_of(at: int) -> date:
@@ -216,6 +231,7 @@ def _door_reasons(
         if grant is None:
             yield _unmatched(recorded)
         return
-    reason = account_reason(recorded.account, recorded.bans, at)
+    node_class = door.label if door.kind is DoorKind.SSH else None
+    reason = account_reason(recorded.account, recorded.bans, at, node_class)
     if reason is not Reason.OK:
         yield reason

@@ -98,6 +98,10 @@ class RuleSet:
             found |= {rule.account_class.primary_group, *rule.secondary_groups}
         return frozenset(found - {PRIVATE_GROUP})
 
+    def token_only_classes(self) -> frozenset[str]:
+        """No demand of this version refuses keys."""
+        return frozenset()
+
     def spelling_facts(self) -> frozenset[str]:
         """Of `email`, `given`, `family`: those that some class needs to name people; no others go on record."""
         return frozenset[str]().union(

@@ -257,7 +257,7 @@ def test_records_out_of_order_unknown_or_after_the_end_are_refused(refused, reco
     assert refused(records().text() + "\n") == "record_unknown"
     assert refused("revision\t7\n") == "out_of_order"
     assert (
-        refused(records().text().replace("idmap-posix\t1", "idmap-posix\t2")) == "version_unknown"
+        refused(records().text().replace("idmap-posix\t2", "idmap-posix\t1")) == "version_unknown"
     )
     assert refused(extra=[user("carol", 200002).line() + "\tmore"]) == "field_count"
     assert refused(extra=["group\tx"], users=[]) == "field_count"

@@ -23,13 +23,13 @@ def small(sanitized, tmp_path_factory):
     from_conftest = sanitized.compile
     directory = tmp_path_factory.mktemp("small")
     lines = [
-        "idmap-posix\t1", "revision\t3", f"created\t{CREATED}", "not_after\t2000000000",
+        "idmap-posix\t2", "revision\t3", f"created\t{CREATED}", "not_after\t2000000000",
         "window\tuid\t200000\t200100", "window\tgid\t300000\t300100",
         "group\tproj\t300000", "group\tlab\t300001", "group\tbig-group\t300002",
-        "user\talice\t200000\t300000\tactive\t0\t0\t/home/alice\t/bin/bash\tAlice Ü\t300001,300002",
-        "user\tbob\t200001\t300001\tgrace\t20000\t20001\t/h/bob\t/bin/sh\t\t300002",
-        "user\tcarol\t200002\t300000\tsuspended\t0\t0\t/h/c\t/bin/zsh\tC\t",
-        "user\tdave.x\t200003\t300002\tactive\t1\t0\t/h/d\t/bin/zsh\tD\t300000,300001,300002",
+        "user\talice\t200000\t300000\tactive\t0\t0\t/home/alice\t/bin/bash\tAlice Ü\t300001,300002\t0",
+        "user\tbob\t200001\t300001\tgrace\t20000\t20001\t/h/bob\t/bin/sh\t\t300002\t1",
+        "user\tcarol\t200002\t300000\tsuspended\t0\t0\t/h/c\t/bin/zsh\tC\t\t2",
+        "user\tdave.x\t200003\t300002\tactive\t1\t0\t/h/d\t/bin/zsh\tD\t300000,300001,300002\t3",
         "end\t3\t4",
     ]  # fmt: skip
     posix, bans = directory / "posix.db", directory / "bans.db"

@@ -26,13 +26,14 @@ class User:
     shell: str = "/bin/bash"
     secondary: Sequence[int] = ()
     grace_day: int = 0
+    flags: int = 0
 
     def record(self) -> str:
         """Its line for idmap-compile."""
         gids = ",".join(str(gid) for gid in self.secondary)
         home = f"/home/{self.username}"
         fields = ("user", self.username, self.uid_number, self.uid_number, self.state, 0)
-        more = (self.grace_day, home, self.shell, "A Person", gids)
+        more = (self.grace_day, home, self.shell, "A Person", gids, self.flags)
         return "\t".join(str(field) for field in (*fields, *more))
 
 
@@ -50,7 +51,7 @@ def install_posix(
     everyone = sorted([*own, *groups], key=lambda group: group[1])
     first, last = WINDOW
     lines = [
-        "idmap-posix\t1",
+        "idmap-posix\t2",
         "revision\t1",
         f"created\t{now - 7200}",
         f"not_after\t{now + 3600 if not_after is None else not_after}",
