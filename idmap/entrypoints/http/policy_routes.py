@@ -14,13 +14,15 @@ from starlette.responses import JSONResponse, Response
 
 from idmap.application.administer import remove_issuer, save_issuer
 from idmap.application.compare_rules import compare_rules
+from idmap.application.link_identities import person_of
 from idmap.application.site_numbers import add_range
+from idmap.domain.considered import consider
 from idmap.domain.decision import decide
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
 from idmap.domain.issuer_document import parse_profile, profile_document
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import parse_rules
+from idmap.domain.rule_document import parse_rules
 from idmap.entrypoints.http import resources
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, changes
@@ -131,13 +133,14 @@ def try_rules(body: RulesTestRequest, parts: Parts) -> dict[str, Any]:
         saved = reader.rules()
         rules = saved if body.document is None else parse_rules(body.document, saved.version + 1)
         if body.identity is not None:
-            decision = decide(reader.recorded(body.identity.identity()), rules, at)
+            recorded = person_of(reader, reader.recorded(body.identity.identity()))
+            decision = decide(recorded, rules, at)
             return {
                 "allowed": decision.allowed,
                 "reason": str(decision.reason),
                 "rules": [
                     {"rule": c.rule_id, "condition": c.condition, "matched": c.matched}
-                    for c in decision.considered
+                    for c in consider(recorded, rules, decision.grant)
                 ],
             }
     found = compare_rules(parts.registry, rules, at)
