@@ -13,6 +13,8 @@ from demo_site import PrivateHost
 
 POSIX = "/var/lib/idmap/posix.db"
 BANS = "/var/lib/idmap/bans.db"
+LOCAL_GROUPS = "/var/lib/idmap/local-groups"
+ELSEWHERE, TOKEN_ONLY = 1, 2
 WINDOW = (200000, 299999)
 
 
@@ -77,6 +79,12 @@ def install_bans(host: PrivateHost, banned: Sequence[int] = ()) -> None:
         f"end\t{len(banned)}",
     ]
     _compile(host, "bans", lines, BANS)
+
+
+def install_local_groups(host: PrivateHost, **gids: Sequence[int]) -> None:
+    """Replaces the list of local groups, by username."""
+    lines = [f"{name}:{','.join(map(str, numbers))}\n" for name, numbers in gids.items()]
+    host.write(LOCAL_GROUPS, "".join(["# idmap-local-groups 1\n", *lines]))
 
 
 def _compile(host: PrivateHost, kind: str, lines: list[str], target: str) -> None:
