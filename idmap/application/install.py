@@ -7,7 +7,7 @@ The order makes every crash safe (law 7; tests kill the agent after each step):
     3  chunks and manifest are cached         whatever follows can be repeated without the service
     4  trust.db    a new identity without its record is refused (account_unknown); numbers never change owners, so an
                    old identity with a new record is the same person
-    5  local-groups   which of the node's own groups an account has here; a line without its record gives nobody anything
+    5  local-groups   the node's own groups that accounts have here; a name without its record gets none
     6  posix.db    names and numbers
     7  the state file
 

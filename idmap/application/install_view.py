@@ -293,12 +293,15 @@ def _parse_user(line: str) -> UserRecord:
     secondary = tuple(int(number) for number in gids.split(",")) if gids else ()
     if len(set(secondary)) != len(secondary):
         raise _invalid(f"user {name}: a group twice")
-    head = line.rsplit("\t", 1 + len(more))[0]
     if not more:
+        head = line[: -len(gids) - 1]
         return UserRecord(name, int(uid), int(gid), secondary, head)
-    groups = tuple(filter(None, more[1].split(",")))
-    access = parse_node_access(more[0])
-    return UserRecord(name, int(uid), int(gid), secondary, head, access, groups)
+    access, groups = more
+    head = line.rsplit("\t", 3)[0]
+    local_groups = tuple(filter(None, groups.split(",")))
+    return UserRecord(
+        name, int(uid), int(gid), secondary, head, parse_node_access(access), local_groups
+    )
 
 
 def _distinct(rows: Iterable[tuple[str, int]], kind: str) -> Mapping[str, int]:

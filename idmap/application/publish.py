@@ -1,9 +1,10 @@
 """Publishing: the registry's state becomes signed documents and chunks in the snapshot store.
 
-Three documents on two paths. The *snapshot* is rebuilt when the revision or a trusted key changed, and re-signed
-when the rules demand tokens of other node classes, and before its not-after comes near. The *ban list* has a path of its own that no snapshot build delays and no guard stops
-(law 5): it is compared with what was last published, so that a ban of an identity that only later gets an account is
-published too. The *heartbeat* says the service's time and the newest of both.
+Three documents on two paths. The *snapshot* is rebuilt when the revision or a trusted key changed, and re-signed when
+the rules demand tokens on other node classes, and before its not-after comes near. The *ban list* has a path of its own
+that no snapshot build delays and no guard stops (law 5): it is compared with what was last published, so that a ban of
+an identity that only later gets an account is published too. The *heartbeat* says the service's time and the newest
+of both.
 
 A `Publisher` decides and acts once per call; loops, threads and retries are `entrypoints/work/publisher.py`'s.
 `publish_snapshot` and the other two may be called from two threads at the same time.

@@ -243,7 +243,7 @@ class AgentSettings(_Section):
     files: NodeFileSettings = NodeFileSettings()
     verify: VerifySettings = VerifySettings()
     local_groups: Annotated[tuple[str, ...], AfterValidator(_check_local_groups)] = ()
-    """Groups of this node's own that rules may give to accounts here, at ssh logins; no others, whatever the rules say."""
+    """Groups of this node's own that rules may give to accounts here, at ssh logins; no others, whatever rules say."""
     poll_seconds: int = Field(default=60, ge=1, le=3600)
     """How often the manifest is asked for when no event says so."""
 

@@ -1,7 +1,7 @@
 """One decision (law 3): Python's `decide` and the installed files, as C reads them, agree.
 
-Random populations, node classes, dates, bans and clocks go the product's own way: accounts → chunks → the node's merge →
-compiler input → `idmap-compile` → posix.db and bans.db; then the account phase and NSS are asked in C, and
+Random populations, node classes, dates, bans and clocks go the product's own way: accounts → chunks → the node's merge
+→ compiler input → `idmap-compile` → posix.db and bans.db; then the account phase and NSS are asked in C, and
 `decide` in Python.
 The published vectors are the same thing frozen: tests/vectors/account_phase.json. Run with
 IDMAP_UPDATE_VECTORS=1 to write them anew.

@@ -1,4 +1,4 @@
-"""Token-only node classes: the account phase lets in whoever showed a token in the same conversation, and nobody else."""
+"""Token-only node classes: the account phase lets in whoever showed a token in the same conversation, nobody else."""
 
 from __future__ import annotations
 

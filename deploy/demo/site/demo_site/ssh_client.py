@@ -74,7 +74,8 @@ class SshClient:
     ) -> Completed:
         """Logs in as `username` with a token (or password) and runs `command` there.
 
-        `method` is ssh's: `password` is the other that has a secret. Asked again for the rest, it gives the next 1023 bytes. ssh's own failure is status 255.
+        `method` is ssh's: `password` is the other that has a secret. Asked again for the rest, it gives the next 1023
+        bytes. ssh's own failure is status 255.
         """
         options = [f"-oPreferredAuthentications={method}", "-oPubkeyAuthentication=no"]
         return self.answering(secret, self.command(username, options, command), timeout)
