@@ -49,7 +49,8 @@ def compile_text(entries: Entries, directory: Path, *, shuffled: bool = False) -
 def test_text_compiled_and_exported_is_the_same_text(tmp_path: Path) -> None:
     """passwd and group → posix.db → passwd and group, byte for byte, whatever the order of the input."""
     made = random_entries(2, 200, 30)
-    users = [replace(u, state=AccountState.ACTIVE, grace_day=0, last_day=0) for u in made.users]
+    plain = {"state": AccountState.ACTIVE, "grace_day": 0, "last_day": 0}
+    users = [replace(u, **plain, elsewhere=False, token_only=False) for u in made.users]
     users = [
         replace(u, secondary=tuple(g for g in u.secondary if g != u.gid_number)) for u in users
     ]
