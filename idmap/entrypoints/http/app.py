@@ -26,6 +26,7 @@ from idmap.entrypoints.http import (
 )
 from idmap.entrypoints.http.edge import Edge
 from idmap.entrypoints.http.metrics import ServeMetrics
+from idmap.entrypoints.http.openapi import DocumentedApi
 from idmap.entrypoints.http.parts import Running, ServeParts
 from idmap.entrypoints.http.problems import add_problem_handlers
 from idmap.entrypoints.http.stream import EventHub
@@ -69,7 +70,7 @@ def create_app(parts: ServeParts) -> FastAPI:
         finally:
             await hub.stop()
 
-    app = FastAPI(
+    app = DocumentedApi(
         title="idmap",
         version=__version__,
         description=_DESCRIPTION,
