@@ -6,6 +6,7 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
@@ -161,8 +162,15 @@ def trusted(**changes: Any) -> IssuerProfile:
 
 def make_site(directory: Path) -> Iterator[Site]:
     """A site with an issuer, ranges, rules, and one credential of each kind."""
-    clock = Clock()
     shutil.copytree(_template(), directory, dirs_exist_ok=True)
+    with open_site(directory) as site, site.client:
+        yield site
+
+
+@contextmanager
+def open_site(directory: Path) -> Iterator[Site]:
+    """The site whose registry lies there. Whoever enters its client has the event stream running."""
+    clock = Clock()
     registry = SqlRegistry.open(f"sqlite:///{directory}/registry.db", clock)
     store = DirectorySnapshotStore(directory / "snapshot")
     numbers = count(1)
@@ -197,9 +205,11 @@ def make_site(directory: Path) -> Iterator[Site]:
         poll_seconds=0.02,
     )
     app = create_app(parts)
-    with TestClient(app, raise_server_exceptions=True, base_url="https://idmap.example") as client:
+    client = TestClient(app, raise_server_exceptions=True, base_url="https://idmap.example")
+    try:
         yield Site(registry, store, clock, app, client, secrets)
-    registry.close()
+    finally:
+        registry.close()
 
 
 def _state(reader: RegistryReader) -> tuple[int, ...]:
