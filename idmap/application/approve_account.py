@@ -13,7 +13,8 @@ from idmap.domain.accounts import Account, AccountEvent
 from idmap.domain.decision import decide
 from idmap.domain.errors import Conflict
 from idmap.domain.persons import as_one
-from idmap.domain.provisioning import OpenAccount, OpenGroup, plan_changes
+from idmap.domain.plans import OpenAccount, OpenGroup
+from idmap.domain.provisioning import plan_changes
 from idmap.domain.reasons import Reason
 
 

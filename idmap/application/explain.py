@@ -16,7 +16,8 @@ from idmap.application.verify_token import TokenVerifier
 from idmap.domain.bans import Ban
 from idmap.domain.checks import Check
 from idmap.domain.claims import VerifiedClaims
-from idmap.domain.decision import Considered, Recorded, account_reason, decide
+from idmap.domain.considered import Considered, consider, would_let_in
+from idmap.domain.decision import Recorded, account_reason, decide
 from idmap.domain.doors import Door
 from idmap.domain.errors import IdmapError, NotFound
 from idmap.domain.identity import Identity
@@ -99,6 +100,7 @@ def _explain(
     person = person_of(reader, recorded)
     facts = person if claims is None else facts_with_token(reader, claims)
     entitled = decide(facts, rules, at)
+    considered = consider(facts, rules, entitled.grant)
     checks = [*trace, *_recorded_checks(recorded, at)]
     if person.groups != recorded.groups:
         linked = ", ".join(sorted(group.path for group in person.groups - recorded.groups))
@@ -115,12 +117,12 @@ def _explain(
         reasons = entitled.reasons
     helps = [REASONS[reason].next_step for reason in reasons if reason is not Reason.OK]
     if not entitled.allowed:
-        helps.extend(_missing(facts, entitled.considered))
+        helps.extend(_missing(facts, considered))
     return Explanation(
         identity=recorded.identity,
         door=door,
         checks=tuple(checks),
-        considered=entitled.considered,
+        considered=considered,
         recorded=recorded,
         reasons=reasons,
         rules_version=rules.version,
@@ -158,4 +160,4 @@ def _missing(recorded: Recorded, considered: tuple[Considered, ...]) -> tuple[st
         return ("The source has to list this person as active again.",)
     if not considered:
         return ("The site has no rules; an administrator saves some with 'idmap rules apply'.",)
-    return tuple(f"Rule {rule.rule_id} would match a {rule.condition}." for rule in considered)
+    return would_let_in(considered)

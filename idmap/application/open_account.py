@@ -10,19 +10,29 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from idmap.application.account_named import account_named
+from idmap.application.gather_standings import gather_standings
 from idmap.application.link_identities import person_of
 from idmap.application.ports import Author, Registry, RegistryReader, RegistryWriter
 from idmap.domain.accounts import Account
 from idmap.domain.claims import VerifiedClaims
-from idmap.domain.decision import Recorded, decide
+from idmap.domain.decision import Grant, Recorded, decide
 from idmap.domain.errors import Refused
-from idmap.domain.provisioning import OpenAccount, OpenGroup, PersonFacts, plan_changes
+from idmap.domain.linking import LinkProof
+from idmap.domain.plans import JoinAccount, OpenAccount, OpenGroup
+from idmap.domain.provisioning import PersonFacts, plan_changes
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
 from idmap.domain.spelling import NO_SPELLING
 
 _NO_ACCOUNT_YET: Final = frozenset(
-    {Reason.ACCOUNT_UNKNOWN, Reason.NO_RULE_MATCHES, Reason.ROBOT_REFUSED}
+    {
+        Reason.ACCOUNT_UNKNOWN,
+        Reason.NO_RULE_MATCHES,
+        Reason.DENIED_BY_RULE,
+        Reason.ACCOUNT_EXPIRED,
+        Reason.ROBOT_REFUSED,
+    }
 )
 """What a door says of somebody without an account; every other reason stands in the way of one."""
 
@@ -86,7 +96,8 @@ def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Acco
     known = writer.facts(claims.identity)
     spelling = NO_SPELLING if known is None else known.spelling
     person = PersonFacts(recorded, claims.preferred_username, spelling=spelling)
-    plan = plan_changes([person], rules, writer.posix_groups(), at)
+    standings = gather_standings(writer, rules, at)
+    plan = plan_changes([person], rules, writer.posix_groups(), at, standings)
     for change in plan.changes:
         if isinstance(change, OpenAccount):
             wanted = {change.primary_group, *change.secondary_groups}
@@ -94,8 +105,24 @@ def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Acco
                 if isinstance(group, OpenGroup) and group.group in wanted:
                     writer.open_group(group, group_range=rules.group_range)
             return writer.open_account(change), True
-    unmatched = decide(recorded, rules, at).reason
-    raise Refused(unmatched, f"{len(rules.rules)} rule(s) of version {rules.version}")
+        if isinstance(change, JoinAccount):
+            shared = account_named(writer, change.username)
+            writer.link_identity(shared.account_id, change.identity, LinkProof.RULE)
+            return shared, True
+    decision = decide(recorded, rules, at)
+    if decision.grant is not None:
+        raise _not_given(decision.grant, recorded, at)
+    raise Refused(decision.reason, f"{len(rules.rules)} rule(s) of version {rules.version}")
+
+
+def _not_given(grant: Grant, recorded: Recorded, at: int) -> Refused:
+    """Why somebody whom a rule entitles got nothing: a pool that is full, a shared account that lets nobody in."""
+    given = grant.account_class
+    if given.pool_size is not None:
+        return Refused(Reason.POOL_FULL, f"class {given.name} has {given.pool_size} accounts")
+    banned = any(ban.holds(at) for ban in recorded.bans)
+    detail = f"shared account {given.shared_name} lets nobody in"
+    return Refused(Reason.BANNED if banned else Reason.ACCOUNT_CLOSED, detail)
 
 
 def _usable_account(

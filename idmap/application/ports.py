@@ -25,7 +25,7 @@ from idmap.application.questions import (
     Page,
     RulesVersion,
 )
-from idmap.domain.accounts import Account, AccountEvent, AccountState, PosixGroup
+from idmap.domain.accounts import Account, AccountEvent, AccountState, AccountTerms, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
 from idmap.domain.groups import Group
@@ -35,7 +35,8 @@ from idmap.domain.linking import Evidence, EvidenceState, LinkedId, LinkProof
 from idmap.domain.manifest import Envelope
 from idmap.domain.names import Username
 from idmap.domain.numbers import ForeignNumber, NumberKind, NumberRange
-from idmap.domain.provisioning import OpenAccount, OpenGroup, PersonFacts
+from idmap.domain.plans import OpenAccount, OpenGroup
+from idmap.domain.provisioning import PersonFacts
 from idmap.domain.rules import RuleSet
 from idmap.domain.secrets import Secret
 from idmap.domain.spelling import NO_SPELLING, Spelling
@@ -238,6 +239,10 @@ class RegistryReader(Protocol):
         uid_number: int | None = None,
     ) -> Account | None: ...
     def count_accounts(self) -> Mapping[AccountState, int]: ...
+    def count_accounts_of(self, rules: Collection[str]) -> int:
+        """How many accounts, tombstones left out, one of these rules gave."""
+        ...
+
     def every_account(self) -> Iterator[Account]:
         """All of them, by account id, in bounded memory."""
         ...
@@ -440,6 +445,10 @@ class RegistryWriter(RegistryReader, Protocol):
         self, account_id: int, *, join: Iterable[Group] = (), leave: Iterable[Group] = ()
     ) -> Account: ...
     def change_shell(self, account_id: int, shell: str) -> Account: ...
+
+    def change_terms(self, account_id: int, terms: AccountTerms) -> Account:
+        """On which node classes, with which local groups and until when it may be used."""
+        ...
 
     # several identities of one account, and membership grace
 

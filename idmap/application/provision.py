@@ -32,7 +32,8 @@ from idmap.application.provision_steps import (
 )
 from idmap.domain.decision import day_of
 from idmap.domain.errors import Conflict, IdmapError, InvalidInput
-from idmap.domain.provisioning import GuardLimits, Plan, require_guard
+from idmap.domain.guard import GuardLimits, require_guard
+from idmap.domain.plans import Plan
 from idmap.domain.reasons import Reason
 
 LEASE: Final = "provision"

@@ -16,7 +16,7 @@ from typing import Final
 
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity
-from idmap.domain.provisioning import Change, OpenAccount, OpenGroup, Plan
+from idmap.domain.plans import Change, JoinAccount, OpenAccount, OpenGroup, Plan
 
 BATCH: Final = 250
 """How much is kept in one transaction: some 60 ms of the lock on two old cores."""
@@ -84,7 +84,7 @@ def _whose(change: Change) -> Identity | Group | int:
     match change:
         case OpenGroup():
             return change.group
-        case OpenAccount():
+        case OpenAccount() | JoinAccount():
             return change.identity
         case _:
             return change.account_id

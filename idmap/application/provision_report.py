@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from idmap.application.ports import Listing, RunRecord
-from idmap.domain.provisioning import GuardReport, Plan, plan_as_json
+from idmap.domain.guard import GuardReport
+from idmap.domain.plans import Plan, plan_as_json
 from idmap.domain.reasons import REASONS, Reason
 
 _KEPT_CHANGES: Final = 5_000

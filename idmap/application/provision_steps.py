@@ -10,31 +10,36 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, assert_never
 
+from idmap.application.account_named import account_named
+from idmap.application.gather_standings import gather_standings
 from idmap.application.ports import Listing, Progress, RegistryReader, RegistryWriter, Source
 from idmap.application.provision_report import SourceNumbers, numbers_of
 from idmap.domain.accounts import AccountEvent, AccountState
 from idmap.domain.errors import Conflict
 from idmap.domain.groups import Group
+from idmap.domain.guard import GuardLimits, GuardReport, check_guard
 from idmap.domain.identity import Identity
-from idmap.domain.provisioning import (
+from idmap.domain.linking import LinkProof
+from idmap.domain.plans import (
     Change,
     ChangeShell,
-    GuardLimits,
-    GuardReport,
+    CutTerms,
+    ExtendTerms,
+    JoinAccount,
     JoinGroups,
     KeepGroups,
+    LeaveAccount,
     LeaveGroups,
     OpenAccount,
     OpenGroup,
-    PersonFacts,
     Plan,
     RestoreAccount,
     StartGrace,
     StartMembershipGrace,
     SuspendAccount,
-    check_guard,
-    plan_changes,
+    SuspendDenied,
 )
+from idmap.domain.provisioning import PersonFacts, plan_changes
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
 
@@ -135,7 +140,9 @@ def make_plan(
     """The plan for what is recorded, and the accounts of those of `changed` who have one."""
     owners: dict[Identity, int] = {}
     people = _noted(reader.people(), changed, owners) if changed else reader.people()
-    return plan_changes(people, reader.rules(), reader.posix_groups(), at), owners
+    rules = reader.rules()
+    standings = gather_standings(reader, rules, at)
+    return plan_changes(people, rules, reader.posix_groups(), at, standings), owners
 
 
 def apply_changes(writer: RegistryWriter, changes: Iterable[Change]) -> None:
@@ -169,6 +176,15 @@ def _apply(writer: RegistryWriter, change: Change, group_range: str) -> None:
             writer.change_groups(change.account_id, leave=change.groups)
         case ChangeShell():
             writer.change_shell(change.account_id, change.shell)
+        case ExtendTerms() | CutTerms():
+            writer.change_terms(change.account_id, change.terms)
+        case SuspendDenied():
+            writer.move_account(change.account_id, AccountEvent.DENIED_BY_RULE)
+        case JoinAccount():
+            account = account_named(writer, change.username)
+            writer.link_identity(account.account_id, change.identity, LinkProof.RULE)
+        case LeaveAccount():
+            writer.unlink_identity(change.account_id, change.identity)
         case _:
             assert_never(change)
 

@@ -116,6 +116,30 @@ class LeavingGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountTerms:
+    """What the rules let an account do, beside its groups, and until when."""
+
+    access: NodeAccess = EVERYWHERE
+    local_groups: frozenset[str] = frozenset()
+    expires_on: date | None = None
+
+    def takes_from(self, before: AccountTerms) -> bool:
+        """Whether these take away something that those gave."""
+        sooner = self.expires_on is not None and (
+            before.expires_on is None or self.expires_on < before.expires_on
+        )
+        return (
+            sooner
+            or not self.access.covers(before.access)
+            or not before.local_groups <= self.local_groups
+        )
+
+
+NO_TERMS: Final = AccountTerms()
+"""Everywhere, without an end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """The site's POSIX account. `username` and `uid_number` never change once issued."""
 
@@ -143,6 +167,11 @@ class Account:
     """Names of groups of the nodes' own; each counts on nodes whose configuration lists it, and nowhere else."""
     shared: bool = False
     """Several people use it: its identities come and go by rule, and each is judged by itself."""
+
+    @property
+    def terms(self) -> AccountTerms:
+        """Its terms as one value."""
+        return AccountTerms(self.access, self.local_groups, self.expires_on)
 
     @property
     def has_private_group(self) -> bool:

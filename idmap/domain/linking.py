@@ -35,6 +35,8 @@ class LinkProof(StrEnum):
     ADMINISTRATOR = "administrator"
     EVIDENCE = "evidence"
     """An administrator's approval of what an issuer said."""
+    RULE = "rule"
+    """A rule lets everybody who matches into a shared account."""
 
 
 class LinkedIdKind(StrEnum):

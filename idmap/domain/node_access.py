@@ -46,6 +46,17 @@ class NodeAccess:
         every, some = (self, more.only) if self.only is None else (more, self.only)
         return NodeAccess(None, every.never - (some or frozenset()))
 
+    def where_also(self, other: NodeAccess) -> NodeAccess:
+        """A class that both admit."""
+        if self.only is None and other.only is None:
+            return NodeAccess(None, self.never | other.never)
+        one, more = (self, other) if self.only is not None else (other, self)
+        return NodeAccess(frozenset(c for c in one.only or () if more.admits(c)))
+
+    def covers(self, other: NodeAccess) -> bool:
+        """Whether it admits every class that the other admits."""
+        return self.where_also(other) == other
+
     def but_not_on(self, refused: Iterable[str]) -> NodeAccess:
         """Without these classes."""
         return NodeAccess(self.only, self.never | frozenset(refused))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from idmap.domain.decision import Recorded
+from idmap.domain.facts import Fact
 from idmap.domain.groups import Group
 
 
@@ -32,6 +33,7 @@ def as_one(identities: Sequence[Recorded]) -> Recorded:
         active_at_source=bool(active),
         robot=all(recorded.robot for recorded in active or identities),
         groups=memberships(counting or identities),
+        facts=frozenset[Fact]().union(*(one.facts for one in counting or identities)),
         also=frozenset(recorded.identity for recorded in counting) - {identity},
     )
 

@@ -1,31 +1,60 @@
-"""From what sources said to a list of changes: the plan, and the guard that may stop it.
+"""From what is recorded to a plan: every change that brings accounts and groups to what the rules say.
 
-Pure: gather (application) → `plan_changes` → `check_guard` → apply (application). A plan is a value that
-can be printed, compared, hashed and approved. Removals are slow (law 5): losing the entitlement starts grace with
-its date, and only a later run, after that date, plans suspension. What a source failed to say completely
-never reaches this module (law 6).
+Pure: gather (application) → `plan_changes` → `check_guard` → apply (application). Removals are slow (law 5): losing the
+entitlement starts grace with its date, and only a later run, after that date, plans suspension. What a source
+failed to say completely never reaches this module (law 6). Accounts that several people use are `shared_accounts`'.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import date, timedelta
-from typing import Any, ClassVar, Final
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
 
-from idmap.domain.accounts import Account, AccountState, PosixGroup
+from idmap.domain.accounts import Account, AccountState, AccountTerms, PosixGroup
 from idmap.domain.decision import Decision, Grant, Recorded, day_of, decide
-from idmap.domain.errors import Conflict
 from idmap.domain.groups import Group, is_federated
-from idmap.domain.identity import Identity
-from idmap.domain.names import GroupName, Username, spell_group_names, spell_usernames
-from idmap.domain.numbers import GidNumber
+from idmap.domain.names import Username, spell_group_names, spell_usernames
+from idmap.domain.numbers import GidNumber, RangePurpose
 from idmap.domain.persons import as_one, memberships
-from idmap.domain.reasons import Reason
-from idmap.domain.rules import RuleSet
-from idmap.domain.spelling import NO_SPELLING, PrefixCounter, Spelling
+from idmap.domain.plans import (
+    Change,
+    ChangeShell,
+    CutTerms,
+    ExtendTerms,
+    JoinGroups,
+    KeepGroups,
+    LeaveGroups,
+    OpenAccount,
+    OpenGroup,
+    Plan,
+    RestoreAccount,
+    StartGrace,
+    StartMembershipGrace,
+    SuspendAccount,
+    SuspendDenied,
+    in_order,
+)
+from idmap.domain.rules import AccountKind, Denies, Rule, RuleSet
+from idmap.domain.shared_accounts import let_in, stay_or_leave
+from idmap.domain.spelling import NO_SPELLING, Spelling
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """Accounts beside those of the people planned for."""
+
+    pools: Mapping[str, int]
+    """For each class with a size, how many of its accounts are not closed."""
+    shared: Mapping[Username, Account]
+    """Shared accounts that may let people in, by name."""
+    closed: frozenset[Username]
+    """Names of shared accounts that let nobody in: somebody's own, closed for good, or banned."""
+
+
+NO_STANDINGS: Final = Standings(MappingProxyType({}), MappingProxyType({}), frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,176 +69,16 @@ class PersonFacts:
     """Facts beside the preferred name that may spell a username; only those that some class needs are on record."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenGroup:
-    """Give a group its gid."""
-
-    KIND: ClassVar[str] = "open_group"
-    REMOVES: ClassVar[bool] = False
-    group: Group
-    spelled: GroupName | None
-    instead: tuple[GroupName, ...] = ()
-    """Tried in this order when that one is taken; after them the name is made from the number."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenAccount:
-    """Give a person an account: a number from the range, the first of the spelled names that is free."""
-
-    KIND: ClassVar[str] = "open_account"
-    REMOVES: ClassVar[bool] = False
-    identity: Identity
-    rule_id: str
-    number_range: str
-    spelled: Username | None
-    primary_group: Group
-    secondary_groups: tuple[Group, ...]
-    shell: str
-    home: str
-    """Template with `{username}`."""
-    instead: tuple[Username, ...] = ()
-    """Tried in this order when `spelled` is taken."""
-    last_suffix: int = 1
-    """Each of them is tried with the numbers from 2 to this one too, before the next."""
-    counter: PrefixCounter | None = None
-    """Names the account when all of them are taken; without one the name is made from the number."""
-    pending: bool = False
-    """The class asks for an administrator's approval first."""
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreAccount:
-    """The entitlement returned: grace or suspension ends, everything is kept."""
-
-    KIND: ClassVar[str] = "restore_account"
-    REMOVES: ClassVar[bool] = False
-    account_id: int
-    username: Username
-
-
-@dataclass(frozen=True, slots=True)
-class StartGrace:
-    """The entitlement is lost; the account is usable until the end of that day."""
-
-    KIND: ClassVar[str] = "start_grace"
-    REMOVES: ClassVar[bool] = True
-    account_id: int
-    username: Username
-    until: date
-
-
-@dataclass(frozen=True, slots=True)
-class SuspendAccount:
-    """Grace has passed."""
-
-    KIND: ClassVar[str] = "suspend_account"
-    REMOVES: ClassVar[bool] = True
-    account_id: int
-    username: Username
-
-
-@dataclass(frozen=True, slots=True)
-class JoinGroups:
-    KIND: ClassVar[str] = "join_groups"
-    REMOVES: ClassVar[bool] = False
-    account_id: int
-    username: Username
-    groups: tuple[Group, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StartMembershipGrace:
-    """The groups are left; the account keeps them until the end of that day."""
-
-    KIND: ClassVar[str] = "start_membership_grace"
-    REMOVES: ClassVar[bool] = True
-    account_id: int
-    username: Username
-    groups: tuple[Group, ...]
-    until: date
-
-
-@dataclass(frozen=True, slots=True)
-class KeepGroups:
-    """The person is a member again: membership grace ends and nothing is lost."""
-
-    KIND: ClassVar[str] = "keep_groups"
-    REMOVES: ClassVar[bool] = False
-    account_id: int
-    username: Username
-    groups: tuple[Group, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LeaveGroups:
-    """Without membership grace, or after it: leaving a group is leaving its data. Running sessions keep theirs."""
-
-    KIND: ClassVar[str] = "leave_groups"
-    REMOVES: ClassVar[bool] = True
-    account_id: int
-    username: Username
-    groups: tuple[Group, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeShell:
-    KIND: ClassVar[str] = "change_shell"
-    REMOVES: ClassVar[bool] = False
-    account_id: int
-    username: Username
-    shell: str
-
-
-Change = (
-    OpenGroup
-    | OpenAccount
-    | RestoreAccount
-    | StartGrace
-    | SuspendAccount
-    | JoinGroups
-    | KeepGroups
-    | StartMembershipGrace
-    | LeaveGroups
-    | ChangeShell
-)
-
-_ORDER: Final = (
-    OpenGroup, OpenAccount, RestoreAccount, JoinGroups, KeepGroups, ChangeShell,
-    StartMembershipGrace, LeaveGroups, StartGrace, SuspendAccount,
-)  # fmt: skip
-"""Gains before losses, so that a run cut short by a crash has taken nothing it had not announced."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A reviewable list of changes."""
-
-    rules_version: int
-    changes: tuple[Change, ...]
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the canonical JSON: what a person approves."""
-        return hashlib.sha256(_canonical(plan_as_json(self)).encode()).hexdigest()
-
-    def counts(self) -> dict[str, int]:
-        """How many changes of each kind, in order of application; kinds without a change are left out."""
-        found = {kind.KIND: 0 for kind in _ORDER}
-        for change in self.changes:
-            found[change.KIND] += 1
-        return {kind: count for kind, count in found.items() if count}
-
-
 def plan_changes(
     people: Iterable[PersonFacts],
     rules: RuleSet,
     posix_groups: Mapping[Group, PosixGroup],
     at: int,
+    standings: Standings = NO_STANDINGS,
 ) -> Plan:
     """Every change that brings the registry to what the rules say of the recorded facts at time `at`.
 
-    `posix_groups` are the groups that have a gid already. A second call on the applied result gives
-    an empty plan.
+    `posix_groups` are the groups that have a gid already. A second call on the applied result gives an empty plan.
     """
     changes: list[Change] = [
         _open_group(group) for group in sorted(rules.posix_groups() - posix_groups.keys())
@@ -220,17 +89,33 @@ def plan_changes(
         for group, posix in posix_groups.items()
         if is_federated(group)
     }
+    newcomers: list[OpenAccount] = []
     by_account: dict[int, list[PersonFacts]] = {}
     for person in people:
         if person.recorded.account is not None:
             by_account.setdefault(person.recorded.account.account_id, []).append(person)
         elif not person.present_unchanged:
-            changes.extend(_changes_for_newcomer(person, rules, at))
+            newcomers.extend(_changes_for_newcomer(person, rules, at))
     for identities in by_account.values():
         if not any(identity.present_unchanged for identity in identities):
             changes.extend(_changes_for_account(identities, rules, groups_of, at))
-    changes.sort(key=lambda change: (_ORDER.index(type(change)), _subject_of(change)))
-    return Plan(rules_version=rules.version, changes=tuple(changes))
+    opening = _within_pools(newcomers, rules, standings.pools)
+    changes.extend(let_in(opening, standings.shared, standings.closed))
+    return Plan(rules_version=rules.version, changes=in_order(changes))
+
+
+def _within_pools(
+    newcomers: Iterable[OpenAccount], rules: RuleSet, pools: Mapping[str, int]
+) -> Iterable[OpenAccount]:
+    """A pool gives no more accounts than it has; who is first by identity is first."""
+    used = dict(pools)
+    for change in sorted(newcomers, key=lambda change: str(change.identity)):
+        given = rules.class_of(change.rule_id)
+        if given is not None and given.pool_size is not None:
+            used[given.name] = used.get(given.name, 0) + 1
+            if used[given.name] > given.pool_size:
+                continue
+        yield change
 
 
 def _open_group(group: Group) -> OpenGroup:
@@ -238,10 +123,13 @@ def _open_group(group: Group) -> OpenGroup:
     return OpenGroup(group, names[0] if names else None, names[1:])
 
 
-def _changes_for_newcomer(person: PersonFacts, rules: RuleSet, at: int) -> Iterable[Change]:
+def _changes_for_newcomer(person: PersonFacts, rules: RuleSet, at: int) -> Iterable[OpenAccount]:
     decision: Decision = decide(person.recorded, rules, at)
-    if decision.grant is not None:
-        yield _open(person, decision.grant, rules)
+    grant = decision.grant
+    # A link and a ban do not mix: whoever is banned waits.
+    waits = grant is not None and grant.account_class.is_shared
+    if grant is not None and not (waits and any(b.holds(at) for b in person.recorded.bans)):
+        yield _open(person, grant, rules)
 
 
 def _changes_for_account(
@@ -256,19 +144,34 @@ def _changes_for_account(
     account = recorded[0].account
     if account is None or account.state is AccountState.TOMBSTONE:
         return
-    grant = decide(as_one(recorded), rules, at).grant
-    if grant is None:
-        yield from _without_grant(account, memberships(recorded), rules, groups_of, at)
+    if account.shared:
+        decisions = [(one, decide(one, rules, at)) for one in recorded]
+        standing = stay_or_leave(account, decisions, at)
+        yield from standing.leaving
+        decision, member_of = standing.decision, standing.member_of
     else:
-        yield from _with_grant(account, grant, groups_of, at)
+        decision, member_of = decide(as_one(recorded), rules, at), memberships(recorded)
+    if decision.grant is None:
+        yield from _without_grant(account, member_of, decision.denied_by, rules, groups_of, at)
+    else:
+        yield from _with_grant(account, decision.grant, groups_of, at)
+
+
+_PURPOSES: Final = {AccountKind.POOL: RangePurpose.POOLS}
+"""Which ranges accounts of a kind have their numbers from; the others from people's."""
 
 
 def _open(person: PersonFacts, grant: Grant, rules: RuleSet) -> OpenAccount:
-    account_class = grant.rule.account_class
+    account_class = grant.account_class
+    robots = bool(grant.rule.condition.robots)
     # Robots have names of their own: a service account's must not be taken from a person who is yet to come.
     spelling = replace(person.spelling, preferred=person.preferred_username)
-    spelled = () if grant.rule.robots else spell_usernames(spelling, account_class.naming)
-    names = tuple(name for name in spelled if not rules.is_counted_name(name))
+    spelled = () if robots else spell_usernames(spelling, account_class.naming)
+    if account_class.kind is AccountKind.POOL:
+        spelled = ()
+    names: tuple[Username, ...] = tuple(n for n in spelled if not rules.is_counted_name(n))
+    if account_class.shared_name is not None:
+        names = (Username(account_class.shared_name),)
     return OpenAccount(
         identity=person.recorded.identity,
         rule_id=grant.rule.rule_id,
@@ -279,31 +182,46 @@ def _open(person: PersonFacts, grant: Grant, rules: RuleSet) -> OpenAccount:
         shell=account_class.shell,
         home=account_class.home,
         instead=names[1:],
-        last_suffix=account_class.naming.last_suffix,
-        counter=account_class.naming.counter,
+        last_suffix=1 if account_class.is_shared else account_class.naming.last_suffix,
+        counter=None if account_class.is_shared else account_class.naming.counter,
         pending=account_class.approval_required,
+        terms=terms_of(grant),
+        purpose=_PURPOSES.get(account_class.kind, RangePurpose.PEOPLE),
+        shared=account_class.is_shared,
     )
+
+
+def terms_of(grant: Grant) -> AccountTerms:
+    """What the account may do, and until when."""
+    return AccountTerms(grant.access, grant.local_groups, grant.account_class.expires_on)
 
 
 def _without_grant(
     account: Account,
     member_of: frozenset[Group],
+    denied_by: Rule | None,
     rules: RuleSet,
     groups_of: Mapping[GidNumber, Group],
     at: int,
 ) -> Iterable[Change]:
-    """Grace first, suspension only after its last day. The rule that gave the account sets the lengths.
+    """Grace first, suspension only after its last day. The rule that gave the account sets the lengths, a deny rule
+    its own.
 
     Grace is the account's; a group the person has left is left by itself (memberships have a grace of their own). A
     pending account waits on: there is nothing yet to take away.
     """
-    given_by = {rule.rule_id: rule.account_class for rule in rules.rules}.get(account.rule_id)
+    given_by = rules.class_of(account.rule_id)
     membership_days = given_by.membership_grace_days if given_by else 0
     left = _held(account, groups_of) - member_of
     yield from _leaving(account, left, membership_days, groups_of, at)
     today = day_of(at)
+    days = given_by.grace_days if given_by else _DEFAULT_GRACE_DAYS
+    if denied_by is not None and isinstance(denied_by.outcome, Denies):
+        days = denied_by.outcome.grace_days
+        if not days and account.state in {AccountState.ACTIVE, AccountState.GRACE}:
+            yield SuspendDenied(account.account_id, account.username, denied_by.rule_id)
+            return
     if account.state is AccountState.ACTIVE:
-        days = given_by.grace_days if given_by else _DEFAULT_GRACE_DAYS
         until = today + timedelta(days=days)
         yield StartGrace(account.account_id, account.username, until)
     elif account.grace_until is not None and today > account.grace_until:
@@ -324,10 +242,14 @@ def _with_grant(
     wanted = set(grant.secondary_groups) - {groups_of.get(account.primary_group.gid_number)}
     if wanted - held:
         yield JoinGroups(account.account_id, account.username, tuple(sorted(wanted - held)))
-    days = grant.rule.account_class.membership_grace_days
+    days = grant.account_class.membership_grace_days
     yield from _leaving(account, held - wanted, days, groups_of, at)
-    if account.shell != grant.rule.account_class.shell:
-        yield ChangeShell(account.account_id, account.username, grant.rule.account_class.shell)
+    if account.shell != grant.account_class.shell:
+        yield ChangeShell(account.account_id, account.username, grant.account_class.shell)
+    terms = terms_of(grant)
+    if terms != account.terms:
+        kind = CutTerms if terms.takes_from(account.terms) else ExtendTerms
+        yield kind(account.account_id, account.username, terms)
 
 
 _RETURNING: Final = frozenset({AccountState.GRACE, AccountState.SUSPENDED})
@@ -365,90 +287,3 @@ def _leaving(
 
 def _held(account: Account, groups_of: Mapping[GidNumber, Group]) -> set[Group]:
     return {groups_of[g.gid_number] for g in account.secondary_groups if g.gid_number in groups_of}
-
-
-@dataclass(frozen=True, slots=True)
-class GuardLimits:
-    """What one run may take away."""
-
-    max_percent: int = 20
-    """Of the usable accounts. Grouper's failsafe uses the same default."""
-    floor: int = 3
-    """So many are always allowed; on a small site a fifth would stop every second departure."""
-    canaries: frozenset[str] = frozenset()
-    """Usernames whose loss of anything stops the plan."""
-
-
-@dataclass(frozen=True, slots=True)
-class GuardReport:
-    """What the guard saw."""
-
-    removals: int
-    allowed: int
-    population: int
-    stopped_by: tuple[str, ...]
-
-
-def check_guard(
-    plan: Plan, limits: GuardLimits, population: int, emptied: tuple[Group, ...]
-) -> GuardReport:
-    """Counts the accounts that lose something. `population`: usable accounts before the plan;
-    `emptied`: groups that had members and now have none. The caller decides what a stop means."""
-    losers = {
-        change.username
-        for change in plan.changes
-        if isinstance(change, StartGrace | SuspendAccount | StartMembershipGrace | LeaveGroups)
-    }
-    allowed = max(limits.floor, population * limits.max_percent // 100)
-    stopped = []
-    if len(losers) > allowed:
-        stopped.append(f"{len(losers)} accounts lose something; {allowed} of {population} may")
-    for canary in sorted(limits.canaries & losers):
-        stopped.append(f"canary {canary} would lose something")
-    for group in emptied:
-        stopped.append(f"group {group.path} is empty now and was not before")
-    return GuardReport(len(losers), allowed, population, tuple(stopped))
-
-
-def require_guard(plan: Plan, report: GuardReport, approved: str | None) -> None:
-    """Lets the plan pass or raises Conflict: GUARD_STOPPED, or PLAN_STALE when another plan was approved."""
-    if approved is not None and approved != plan.digest:
-        raise Conflict(
-            Reason.PLAN_STALE, f"approved {approved[:16]}, the plan is {plan.digest[:16]}"
-        )
-    if report.stopped_by and approved is None:
-        raise Conflict(Reason.GUARD_STOPPED, "; ".join(report.stopped_by))
-
-
-def plan_as_json(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON-ready data; the digest is over its canonical form."""
-    return {
-        "rules_version": plan.rules_version,
-        "changes": [{"kind": change.KIND, **_plain(asdict(change))} for change in plan.changes],
-    }
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case date():
-            return value.isoformat()
-        case _:
-            return value
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def _subject_of(change: Change) -> str:
-    match change:
-        case OpenGroup():
-            return str(change.group)
-        case OpenAccount():
-            return str(change.identity)
-        case _:
-            return change.username

@@ -25,9 +25,9 @@ from idmap.application.publish import Publisher
 from idmap.application.remembered import Remembered
 from idmap.application.verified_tokens import VerifiedTokens
 from idmap.domain.errors import InvalidInput
+from idmap.domain.guard import GuardLimits
 from idmap.domain.identity import Issuer
 from idmap.domain.issuers import IssuerProfile, find_profile
-from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.clock import system_clock

@@ -32,9 +32,9 @@ from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import API
 from idmap.domain.errors import Conflict, NotFound, Refused
 from idmap.domain.groups import Group
+from idmap.domain.guard import GuardLimits
 from idmap.domain.identity import Identity
 from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
 from tests.support.allocating_worker import marks_of
 from tests.support.ledger_state import check_ledger

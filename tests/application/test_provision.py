@@ -13,9 +13,9 @@ from idmap.application.provision import LEASE, LEASE_SECONDS, RunRequest, run_pr
 from idmap.application.provision_report import Outcome, report_as_json
 from idmap.domain.accounts import AccountState
 from idmap.domain.errors import Conflict, InvalidInput, SourceFailed
+from idmap.domain.guard import GuardLimits
 from idmap.domain.identity import Issuer
 from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
 from tests.support.provisioning import (
     GRACE_DAYS,

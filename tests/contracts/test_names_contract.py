@@ -24,7 +24,7 @@ from idmap.domain.groups import (
 from idmap.domain.identity import Identity, Subject
 from idmap.domain.names import GroupName, Username, spell_group_names, spell_usernames
 from idmap.domain.numbers import ForeignNumber, NumberKind, NumberRange, RangePurpose
-from idmap.domain.provisioning import OpenGroup
+from idmap.domain.plans import OpenGroup
 from idmap.domain.reasons import Reason
 from idmap.domain.spelling import (
     Initials,

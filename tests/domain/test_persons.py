@@ -17,8 +17,9 @@ from idmap.domain.names import GroupName
 from idmap.domain.numbers import GidNumber
 from idmap.domain.persons import as_one
 from idmap.domain.provisioning import PersonFacts, plan_changes
-from idmap.domain.rules import AccountClass, Rule, RuleSet
+from idmap.domain.rules import AccountClass, RuleSet
 from tests.domain.test_provisioning import ACCOUNT, NOW
+from tests.support.rules import member_rule
 
 HERE, THERE = Issuer("https://a.example/"), Issuer("https://b.example/")
 VO, DATA = Group(HERE, "vo"), Group(HERE, "vo/data")
@@ -37,9 +38,9 @@ def _class(name: str, primary: Group, range_name: str = "people") -> AccountClas
 RULES = RuleSet(
     1,
     (
-        Rule("vo", VO, _class("vo", VO), (DATA,)),
-        Rule("lab", LAB, _class("lab", LAB), (LAB_DATA,)),
-        Rule(
+        member_rule("vo", VO, _class("vo", VO), (DATA,)),
+        member_rule("lab", LAB, _class("lab", LAB), (LAB_DATA,)),
+        member_rule(
             "robots",
             VO,
             _class("robots", VO, "robots"),

@@ -18,10 +18,10 @@ from idmap.domain.accounts import Account
 from idmap.domain.doors import Door, DoorKind
 from idmap.domain.errors import SourceFailed
 from idmap.domain.groups import Group
+from idmap.domain.guard import GuardLimits
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuers import GroupsDialect, IssuerProfile
 from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
 from idmap.domain.spelling import NO_SPELLING, Spelling
 from tests.support.registries import make_registry

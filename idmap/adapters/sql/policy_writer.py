@@ -38,15 +38,13 @@ from idmap.domain.numbers import (
     check_range,
 )
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import RuleSet, parse_rules, who_names
+from idmap.domain.rule_document import parse_rules
+from idmap.domain.rules import AccountClass, AccountKind, Rule, RuleSet, who_names
 
 _SHA256_BYTES: Final = 32
 
-_PURPOSES: Final = {
-    False: (RangePurpose.PEOPLE,),
-    True: (RangePurpose.ROBOTS, RangePurpose.PEOPLE),
-}
-"""By whether a rule is for robots. A range of people that no rule for people uses served robots before."""
+_FOR_ROBOTS: Final = (RangePurpose.ROBOTS, RangePurpose.PEOPLE)
+"""A range of people that no rule for people uses served robots before."""
 
 _KIND_OF_RANGE: Final = {
     NumberKind.UID: RangePurpose.PEOPLE,
@@ -119,7 +117,9 @@ class PolicyWriter(LinkWriter):
 
     def _check_ranges_of(self, rules: RuleSet) -> None:
         known = {status.range.name: status.range.purpose for status in self.ranges()}
-        wanted = [(rule.account_class.number_range, _PURPOSES[rule.robots]) for rule in rules.rules]
+        wanted = [
+            (given.number_range, _purposes(rule, given)) for rule, given in rules.account_rules()
+        ]
         if rules.posix_groups():
             wanted.append((rules.group_range, (RangePurpose.GROUPS,)))
         for name, purposes in wanted:
@@ -143,7 +143,19 @@ class PolicyWriter(LinkWriter):
 
     def _check_issuers_of(self, rules: RuleSet) -> None:
         profiles = self.issuers()
-        named = [(f"rule {rule.rule_id}", rule.group.issuer) for rule in rules.rules]
+        named = [
+            (f"rule {rule.rule_id}", issuer)
+            for rule in rules.rules
+            for issuer in sorted(
+                {
+                    rule.condition.issuer,
+                    *(item.issuer for item in rule.condition.items()),
+                    *(group.issuer for group in rule.groups_given()),
+                }
+            )
+        ]
+        for demand in rules.demands:
+            named += [(f"demand {demand.demand_id}", one) for one in sorted(demand.issuers)]
         for index, administrator in enumerate(rules.administrators, start=1):
             who = administrator.identity or administrator.group
             if who is not None:
@@ -404,6 +416,12 @@ class PolicyWriter(LinkWriter):
         known = update(RUNS).where(RUNS.c.run_id == run.run_id).values(**values)
         if not self._db.execute(known).rowcount:
             self._insert(RUNS, {"run_id": run.run_id} | values)
+
+
+def _purposes(rule: Rule, given: AccountClass) -> tuple[RangePurpose, ...]:
+    if given.kind is AccountKind.POOL:
+        return (RangePurpose.POOLS,)
+    return _FOR_ROBOTS if rule.condition.robots else (RangePurpose.PEOPLE,)
 
 
 class SqlWriter(PolicyWriter, AnswerWriter):

@@ -6,7 +6,7 @@ Reading people and accounts in bulk is people.py's; the record of changes is cha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -70,7 +70,8 @@ from idmap.domain.names import Username
 from idmap.domain.numbers import NumberKind
 from idmap.domain.provisioning import PersonFacts
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import EMPTY_RULES, RuleSet, follow_renames, parse_rules, who_names
+from idmap.domain.rule_document import parse_rules
+from idmap.domain.rules import EMPTY_RULES, RuleSet, follow_renames, who_names
 
 _RANGES: Final = select(
     RANGES,
@@ -209,6 +210,12 @@ class SqlReader(PageReader):
         for state, count in self._db.execute(statement):
             counts[AccountState(state)] = count
         return counts
+
+    def count_accounts_of(self, rules: Collection[str]) -> int:
+        statement = select(func.count()).where(
+            ACCOUNTS.c.rule_id.in_(sorted(rules)), ACCOUNTS.c.state != str(AccountState.TOMBSTONE)
+        )
+        return self._db.scalar(statement) or 0
 
     def every_account(self) -> Iterator[Account]:
         return people.every_account(self._db)

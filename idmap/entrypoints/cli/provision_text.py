@@ -12,13 +12,18 @@ from rich.text import Text
 
 from idmap.application.ports import RunRecord
 from idmap.application.provision_report import Outcome, ProvisionReport
+from idmap.domain.accounts import AccountTerms
 from idmap.domain.groups import PRIVATE_GROUP, Group
-from idmap.domain.provisioning import (
+from idmap.domain.guard import GuardReport
+from idmap.domain.plans import (
     Change,
     ChangeShell,
-    GuardReport,
+    CutTerms,
+    ExtendTerms,
+    JoinAccount,
     JoinGroups,
     KeepGroups,
+    LeaveAccount,
     LeaveGroups,
     OpenAccount,
     OpenGroup,
@@ -27,6 +32,7 @@ from idmap.domain.provisioning import (
     StartGrace,
     StartMembershipGrace,
     SuspendAccount,
+    SuspendDenied,
 )
 from idmap.domain.reasons import REASONS
 
@@ -158,8 +164,22 @@ def _who_and_what(change: Change) -> tuple[str, str]:
             return change.username, _paths(change.groups)
         case ChangeShell():
             return change.username, change.shell
+        case JoinAccount():
+            return str(change.identity), f"into {change.username}, by rule {change.rule_id}"
+        case LeaveAccount():
+            return change.username, f"no longer used by {change.identity}"
+        case SuspendDenied():
+            return change.username, f"denied by rule {change.rule_id}"
+        case ExtendTerms() | CutTerms():
+            return change.username, _terms(change.terms)
         case _:
             assert_never(change)
+
+
+def _terms(terms: AccountTerms) -> str:
+    end = "no end" if terms.expires_on is None else f"last day {terms.expires_on}"
+    local = f", local groups {', '.join(sorted(terms.local_groups))}" if terms.local_groups else ""
+    return f"on node classes {str(terms.access) or 'none'}{local}, {end}"
 
 
 def _paths(groups: Sequence[Group]) -> str:

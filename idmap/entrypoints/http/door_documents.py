@@ -10,7 +10,7 @@ from idmap.application.explain import Explanation
 from idmap.application.readiness import ClassReadiness
 from idmap.application.resolve import Resolved
 from idmap.domain.accounts import AccountState
-from idmap.domain.decision import Considered
+from idmap.domain.considered import Considered
 from idmap.domain.reasons import REASONS, Reason
 from idmap.entrypoints.http.answers import Count, Number, Seconds, exact
 from idmap.entrypoints.http.documents import (

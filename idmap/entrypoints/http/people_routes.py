@@ -70,8 +70,7 @@ def list_accounts(
     with parts.registry.read() as reader:
         rules = None if rule is None else frozenset({rule})
         if account_class is not None:
-            of_class = (r for r in reader.rules().rules if r.account_class.name == account_class)
-            ids = frozenset(one.rule_id for one in of_class)
+            ids = reader.rules().rules_of_class(account_class)
             rules = ids if rules is None else rules & ids
         asked = AccountQuestion(
             state=state,

@@ -12,13 +12,15 @@ from fastapi import APIRouter, Body, Path, Query
 
 from idmap.application.administer import remove_issuer, save_issuer
 from idmap.application.compare_rules import compare_rules
+from idmap.application.link_identities import person_of
 from idmap.application.site_numbers import add_range
+from idmap.domain.considered import consider
 from idmap.domain.decision import decide
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
 from idmap.domain.issuer_document import parse_profile
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import parse_rules
+from idmap.domain.rule_document import parse_rules
 from idmap.entrypoints.http import resources
 from idmap.entrypoints.http.answers import Json, One
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
@@ -143,11 +145,14 @@ def try_rules(body: RulesTestRequest, parts: Parts) -> VerdictDocument | WhatIfD
         saved = reader.rules()
         rules = saved if body.document is None else parse_rules(body.document, saved.version + 1)
         if body.identity is not None:
-            decision = decide(reader.recorded(body.identity.identity()), rules, at)
+            recorded = person_of(reader, reader.recorded(body.identity.identity()))
+            decision = decide(recorded, rules, at)
             return {
                 "allowed": decision.allowed,
                 "reason": decision.reason,
-                "rules": [considered_document(one) for one in decision.considered],
+                "rules": [
+                    considered_document(one) for one in consider(recorded, rules, decision.grant)
+                ],
             }
     found = compare_rules(parts.registry, rules, at)
     return {
