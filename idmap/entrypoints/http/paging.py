@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import AwareDatetime
 
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
-from idmap.entrypoints.http.request_documents import NO_ZERO_BYTE, identity_from
+from idmap.entrypoints.http.request_documents import NO_ZERO_BYTE, Moment, identity_from
 
 After = Annotated[
     str | None,
@@ -32,7 +31,7 @@ Text = str | None
 Issuer = Annotated[Text, words("An issuer's exact string.", 2048)]
 Subject = Annotated[Text, words("With `issuer`: an identity.", 255)]
 Author = Annotated[Text, words("Exactly as the record writes it.", 2400)]
-Time = AwareDatetime | None
+Time = Moment | None
 
 
 def asked_identity(issuer: str | None, subject: str | None) -> Identity | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -38,7 +37,12 @@ from idmap.entrypoints.http.documents import (
 )
 from idmap.entrypoints.http.paging import After, Limit, Text, asked_identity, words
 from idmap.entrypoints.http.parts import Parts, ServeParts
-from idmap.entrypoints.http.request_documents import BanRequest, NamedInPath, ReasonRequest
+from idmap.entrypoints.http.request_documents import (
+    AskedDay,
+    BanRequest,
+    NamedInPath,
+    ReasonRequest,
+)
 
 BanId = Annotated[int, Path(ge=1, lt=2**31)]
 
@@ -62,7 +66,7 @@ def list_accounts(
     uid_from: Annotated[int | None, Query(ge=0, lt=2**32)] = None,
     uid_to: Annotated[int | None, Query(ge=0, lt=2**32)] = None,
     grace_before: Annotated[
-        date | None, Query(description="In grace whose last day is before this one.")
+        AskedDay | None, Query(description="In grace whose last day is before this one.")
     ] = None,
     held: Annotated[bool | None, Query(description="Suspended by a person, or not.")] = None,
 ) -> AccountsPage:

@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 from typing_extensions import TypedDict
 
 from idmap.domain.errors import IdmapError, TokenRefused
@@ -224,6 +225,16 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class
     reason = _OF_HTTP.get(error.status_code, Reason.REQUEST_INVALID)
     log_refusal(request, reason, f"HTTP {error.status_code}", reason, error.status_code)
-    return problem(
-        reason, correlation_id_of(request), status=error.status_code, headers=error.headers
-    )
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _allowed(request)
+    return problem(reason, correlation_id_of(request), status=error.status_code, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the path (RFC 9110 §10.2.1): the router names those of the first route with that path."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))

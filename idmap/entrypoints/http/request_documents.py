@@ -5,15 +5,32 @@ Request documents refuse members they do not know. No text of theirs may hold a 
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Final
 
 from fastapi import Path
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Identity, Issuer, parse_subject
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.reasons import Reason
+
+
+def _written(value: object) -> object:
+    """Times and days are read as they are documented: pydantic would take a bare number for seconds since 1970."""
+    if isinstance(value, str) and value.count("-") >= 2:
+        return value
+    raise ValueError("as in 2026-12-04, a time as in 2026-12-04T12:00:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""RFC 3339, with its offset."""
+AskedDay = Annotated[date, BeforeValidator(_written)]
+
+Whole = Annotated[int, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+"""As JSON has them: `false` is no number, `"yes"` no flag."""
 
 NO_ZERO_BYTE: Final = r"^[^\x00]*$"
 Name = Annotated[str, Field(max_length=64, pattern=NO_ZERO_BYTE)]
@@ -95,13 +112,13 @@ class RangeRequest(_Request):
 
     name: Label
     purpose: RangePurpose
-    first: int
-    last: int
-    acknowledge: bool = Field(
+    first: Whole
+    last: Whole
+    acknowledge: Flag = Field(
         default=False,
         description="The numbers may be used by other software too, and that is meant.",
     )
-    acknowledge_foreign: bool = Field(
+    acknowledge_foreign: Flag = Field(
         default=False,
         description="Something else on the site has numbers of it; those are never issued.",
     )
@@ -117,7 +134,7 @@ class BanRequest(_Request):
 
     account: Name | None = None
     identity: IdentityRequest | None = None
-    until: AwareDatetime | None = Field(default=None, description="End; without it, until lifted.")
+    until: Moment | None = Field(default=None, description="End; without it, until lifted.")
     reason: ReasonText = None
 
 
@@ -147,8 +164,8 @@ class RulesTestRequest(_Request):
 class NodeReport(_Request):
     """What a node tells about itself."""
 
-    revision: int = Field(ge=0, lt=2**63)
-    ban_counter: int = Field(ge=0, lt=2**63)
+    revision: Whole = Field(ge=0, lt=2**63)
+    ban_counter: Whole = Field(ge=0, lt=2**63)
     masked: tuple[Annotated[str, Field(max_length=255)], ...] = Field(default=(), max_length=10_000)
     local_names: tuple[Annotated[str, Field(max_length=255)], ...] = Field(
         default=(), max_length=10_000

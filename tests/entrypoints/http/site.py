@@ -114,12 +114,8 @@ class Site:
 
     def token(self, subject: str = "alice", door: Door = API, **changes: Any) -> str:
         """A token of one person for one door; members of hpc unless the test says otherwise."""
-        now = self.clock.now
-        given = {"sub": subject, "aud": AUDIENCES[door], "iat": now - 10, "exp": now + 3600}
-        person = {"groups": ["hpc", "hpc/gpu"], "preferred_username": subject}
-        token = mint(claims(API, **{**given, **person, **changes}))
-        self.minted.append(token.reveal())
-        return token.reveal()
+        self.minted.append(token_of(subject, door, self.clock.now, **changes))
+        return self.minted[-1]
 
     def ask(
         self, method: str, path: str, credential: str | None = None, **options: Any
@@ -152,6 +148,13 @@ class Site:
     def put(self, name: str, kind: str, payload: bytes) -> None:
         """One document."""
         self.store.put_document(name, encode_envelope(Envelope(kind, payload, {"k": b"s"})))
+
+
+def token_of(subject: str, door: Door, now: int = NOW, **changes: Any) -> str:
+    """A member of hpc shows this."""
+    given = {"sub": subject, "aud": AUDIENCES[door], "iat": now - 10, "exp": now + 3600}
+    person = {"groups": ["hpc", "hpc/gpu"], "preferred_username": subject}
+    return mint(claims(API, **{**given, **person, **changes})).reveal()
 
 
 def trusted(**changes: Any) -> IssuerProfile:
