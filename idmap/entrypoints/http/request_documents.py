@@ -50,7 +50,13 @@ Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,62}$")]
 """A name that people give to machines and ranges."""
 
 ReasonText = Annotated[
-    str | None, Field(max_length=500, description="Why; goes on the record. Or send Idmap-Reason.")
+    str | None,
+    Field(
+        min_length=1,
+        max_length=500,
+        pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+        description="Why, in one line; goes on the record. Or send Idmap-Reason.",
+    ),
 ]
 
 

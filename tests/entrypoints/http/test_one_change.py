@@ -460,7 +460,7 @@ def test_openapi_tells_of_headers_and_failures(site: Site) -> None:
     assert any(isinstance(route, APIRoute) for route in site.app.routes)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"[" * 100_000, b"9" * 5000])
 def test_a_body_where_none_is_asked_for_is_no_failure(site: Site, body: bytes) -> None:
     """Clients that send a content type with every request, and an empty body with a DELETE."""
     node = {"name": "login9", "node_class": "login", "reason": "a test"}
