@@ -93,7 +93,9 @@ class _Concerns:
         if isinstance(change, OneChange):
             body = None
             if request.headers.get("content-type", "").startswith("application/json"):
-                with suppress(ValueError):  # a route that takes no body never looked at it
+                with suppress(
+                    ValueError, RecursionError
+                ):  # a route that takes no body never looked at it
                     body = await request.json()
             given = Given(dict(request.path_params), dict(request.query_params), body)
             change.concerns(lambda reader: self.resource(reader, given))

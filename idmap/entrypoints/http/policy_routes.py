@@ -43,11 +43,11 @@ from idmap.entrypoints.http.policy_documents import (
     range_document,
     rules_version_document,
 )
-from idmap.entrypoints.http.request_documents import RangeRequest, RulesTestRequest
+from idmap.entrypoints.http.request_documents import FreeDocument, RangeRequest, RulesTestRequest
 
 router = APIRouter(route_class=AdminRoute, tags=["policy"])
 
-Document = Annotated[dict[str, Any], Body()]
+Document = Annotated[FreeDocument, Body()]
 
 
 @router.get("/v1/issuers", summary="Trusted issuers, or one profile")

@@ -6,15 +6,27 @@ Request documents refuse members they do not know. No text of theirs may hold a 
 from __future__ import annotations
 
 from datetime import date
+from math import isfinite
 from typing import Annotated, Any, Final
 
 from fastapi import Path
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+)
 
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Identity, Issuer, parse_subject
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.reasons import Reason
+
+MAX_DEPTH: Final = 32
+"""Rules are some ten deep."""
 
 
 def _written(value: object) -> object:
@@ -27,6 +39,30 @@ def _written(value: object) -> object:
 Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 """RFC 3339, with its offset."""
 AskedDay = Annotated[date, BeforeValidator(_written)]
+
+
+def _keepable(document: dict[str, Any]) -> dict[str, Any]:
+    """What JSON may spell and no database keeps, or JSON itself cannot say again (RFC 8259 §8.2, §6)."""
+    due: list[tuple[object, int]] = [(document, 0)]
+    while due:
+        value, depth = due.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
+        if isinstance(value, dict):
+            due.extend((part, depth + 1) for pair in value.items() for part in pair)
+        elif isinstance(value, list):
+            due.extend((part, depth + 1) for part in value)
+        elif isinstance(value, str) and (
+            "\0" in value or any("\ud800" <= one <= "\udfff" for one in value)
+        ):
+            raise ValueError("a zero byte or half of a surrogate pair")
+        elif isinstance(value, float) and not isfinite(value):
+            raise ValueError("a number that is none")
+    return document
+
+
+FreeDocument = Annotated[dict[str, Any], AfterValidator(_keepable)]
+"""A document of which the domain says what is in it."""
 
 Whole = Annotated[int, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -163,7 +199,7 @@ class ComponentRequest(_Request):
 class RulesTestRequest(_Request):
     """Rules to try, on one identity or on everybody. Without a document, the saved ones."""
 
-    document: dict[str, Any] | None = None
+    document: FreeDocument | None = None
     identity: IdentityRequest | None = None
 
 

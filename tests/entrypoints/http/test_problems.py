@@ -135,6 +135,39 @@ def test_a_method_that_a_path_has_not_is_told_all_that_it_has(
     assert answer.headers["allow"] == methods
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '"\\ud800"',
+        '{"\\udfff": 1}',
+        '"a\\u0000"',
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "[" * 400 + "]" * 400,
+    ],
+    ids=["half a pair", "half a pair as a name", "zero byte", "nan", "infinity", "huge", "deep"],
+)
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/v1/rules", '{"format": 1, "classes": ODD}'),
+        ("PUT", "/v1/issuers", '{"issuer": "https://x/", "subject_claim": ODD}'),
+        ("PUT", "/v1/issuers", '{"issuer": "https://x/", "required_assurance": [ODD]}'),
+        ("POST", "/v1/rules/test", '{"document": {"format": 1, "classes": {"u": ODD}}}'),
+    ],
+)
+def test_a_document_that_could_not_be_kept_is_refused(
+    site: Site, method: str, path: str, body: str, odd: str
+) -> None:
+    """JSON may spell it; no database keeps it, and the answer could not say it again."""
+    headers = {"Content-Type": "application/json"}
+    content = body.replace("ODD", odd).encode()
+    answer = site.ask(method, path, "bootstrap", content=content, headers=headers)
+    assert answer.status_code in {400, 422}, answer.text
+    assert answer.json()["code"] in {"request_invalid", "rule_invalid"}
+
+
 @pytest.mark.parametrize("member", ["revision", "ban_counter"])
 @pytest.mark.parametrize("value", [False, "3", 3.5, None])
 def test_a_number_in_a_body_is_a_number(site: Site, member: str, value: object) -> None:
