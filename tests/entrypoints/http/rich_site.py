@@ -33,12 +33,15 @@ from tests.entrypoints.http.site import (
     RULES,
     SETUP,
     SSH,
+    Clock,
     Site,
+    furnish,
     make_site,
     open_site,
     token_of,
     trusted,
 )
+from tests.support.postgresql import make_postgresql_registry
 from tests.support.tokens import ISSUER, FakeIssuerKeys, public_jwk
 
 OTHER: Final = "https://other.example/"
@@ -73,15 +76,20 @@ def rich_site(directory: Path) -> Iterator[Site]:
     """A copy of it, without its event stream."""
     shutil.copytree(_template(), directory, dirs_exist_ok=True)
     with open_site(directory) as site:
-        site.secrets["verifier"] = VERIFIER
-        running = site.app.state.running
-        parts = replace(
-            running.parts,
-            keys=FakeIssuerKeys((public_jwk("rsa", "k1"),)),
-            site_numbers=(SomebodyElse(),),
-        )
-        site.app.state.running = replace(running, parts=parts)
-        yield site
+        yield _with_all(site)
+
+
+def _with_all(site: Site) -> Site:
+    """With what a service has beside its registry."""
+    site.secrets["verifier"] = VERIFIER
+    running = site.app.state.running
+    parts = replace(
+        running.parts,
+        keys=FakeIssuerKeys((public_jwk("rsa", "k1"),)),
+        site_numbers=(SomebodyElse(),),
+    )
+    site.app.state.running = replace(running, parts=parts)
+    return site
 
 
 def issued(site: Site) -> dict[str, str]:
@@ -190,7 +198,22 @@ def _template() -> Path:
     atexit.register(kept.cleanup)
     directory = Path(kept.name)
     made = make_site(directory)
-    site = next(made)
+    _enrich(next(made))
+    next(made, None)
+    return directory
+
+
+@contextmanager
+def rich_postgresql_site(directory: Path) -> Iterator[Site]:
+    """The same on PostgreSQL; it takes its time."""
+    registry = make_postgresql_registry(Clock())
+    furnish(registry, Clock())
+    with open_site(directory, registry) as site, site.client:
+        _enrich(site)
+        yield _with_all(site)
+
+
+def _enrich(site: Site) -> None:
     with site.registry.write(SETUP) as writer:
         writer.save_issuer(trusted(issuer=Issuer(OTHER), record_groups_from_tokens=False))
         writer.save_rules(RICH_RULES, expect_version=None)
@@ -228,8 +251,6 @@ def _template() -> Path:
     site.publish()
     for restricted in (False, True):
         site.store.put_chunk(CHUNK, restricted=restricted)
-    next(made, None)
-    return directory
 
 
 def _listing() -> Listing:

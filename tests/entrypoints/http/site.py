@@ -171,10 +171,11 @@ def make_site(directory: Path) -> Iterator[Site]:
 
 
 @contextmanager
-def open_site(directory: Path) -> Iterator[Site]:
-    """The site whose registry lies there. Whoever enters its client has the event stream running."""
+def open_site(directory: Path, registry: SqlRegistry | None = None) -> Iterator[Site]:
+    """The site whose registry lies there, or is given. Whoever enters its client has the event stream running."""
     clock = Clock()
-    registry = SqlRegistry.open(f"sqlite:///{directory}/registry.db", clock)
+    if registry is None:
+        registry = SqlRegistry.open(f"sqlite:///{directory}/registry.db", clock)
     store = DirectorySnapshotStore(directory / "snapshot")
     numbers = count(1)
     secrets = {name: _secret_of(name) for _, name in _CREDENTIALS}
@@ -226,6 +227,13 @@ def _template() -> Path:
     atexit.register(kept.cleanup)
     clock = Clock()
     registry = SqlRegistry.create(f"sqlite:///{kept.name}/registry.db", clock)
+    furnish(registry, clock)
+    registry.close()
+    return Path(kept.name)
+
+
+def furnish(registry: Registry, clock: Clock) -> None:
+    """What every site has."""
     with registry.write(SETUP) as writer:
         writer.save_issuer(trusted())
         writer.add_range(NumberRange("people", RangePurpose.PEOPLE, 200000, 200099))
@@ -241,8 +249,6 @@ def _template() -> Path:
                 at=clock(),
             )
         writer.revoke_credential(CredentialKind.NODE, "gone1")
-    registry.close()
-    return Path(kept.name)
 
 
 def _secret_of(name: str) -> str:

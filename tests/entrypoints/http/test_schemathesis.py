@@ -30,7 +30,13 @@ from starlette.types import Receive, Scope, Send
 from idmap.domain.reasons import REASONS, Reason
 from idmap.entrypoints.http.app import surface
 from idmap.entrypoints.http.problems import MEDIA_TYPE
-from tests.entrypoints.http.rich_site import OPENS, issued, known, rich_site
+from tests.entrypoints.http.rich_site import (
+    OPENS,
+    issued,
+    known,
+    rich_postgresql_site,
+    rich_site,
+)
 from tests.entrypoints.http.site import Site
 
 STREAM: Final = "GET /v1/events"
@@ -211,3 +217,13 @@ def test_so_is_every_refusal_of_what_does_not_open_it(schema: Any, site: Site, l
 def test_so_is_every_answer_to_many_more_requests(schema: Any, site: Site, line: str) -> None:
     """The same at length."""
     _ask_opened(schema, site, line, [Mode.FUZZING], 300)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_so_is_every_answer_of_a_service_on_postgresql(schema: Any, tmp_path: Path) -> None:
+    """One site for all, in the order of the table: what the registry takes is another's to say here."""
+    with rich_postgresql_site(tmp_path) as ASKED.site:
+        for line in LINES:
+            if line != STREAM:
+                _ask_opened(schema, ASKED.site, line, [Mode.COVERAGE, Mode.FUZZING], 20)
