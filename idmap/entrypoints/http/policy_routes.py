@@ -6,11 +6,9 @@ version.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query
-from starlette.responses import JSONResponse, Response
 
 from idmap.application.administer import remove_issuer, save_issuer
 from idmap.application.compare_rules import compare_rules
@@ -20,38 +18,50 @@ from idmap.domain.considered import consider
 from idmap.domain.decision import decide
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
-from idmap.domain.issuer_document import parse_profile, profile_document
+from idmap.domain.issuer_document import parse_profile
 from idmap.domain.reasons import Reason
 from idmap.domain.rule_document import parse_rules
 from idmap.entrypoints.http import resources
+from idmap.entrypoints.http.answers import Json, One
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, changes
-from idmap.entrypoints.http.documents import (
-    RangeRequest,
-    RulesTestRequest,
-    identity_document,
-    range_document,
-)
-from idmap.entrypoints.http.paging import After, paged, words
+from idmap.entrypoints.http.documents import identity_document
+from idmap.entrypoints.http.door_documents import considered_document
+from idmap.entrypoints.http.paging import After, words
 from idmap.entrypoints.http.parts import Parts
+from idmap.entrypoints.http.policy_documents import (
+    AddedRangeDocument,
+    IssuerDocument,
+    IssuersDocument,
+    RangesDocument,
+    RemovedIssuerDocument,
+    RulesDocument,
+    RulesVersionsPage,
+    VerdictDocument,
+    WhatIfDocument,
+    issuer_document,
+    range_document,
+    rules_version_document,
+)
+from idmap.entrypoints.http.request_documents import FreeDocument, RangeRequest, RulesTestRequest
 
 router = APIRouter(route_class=AdminRoute, tags=["policy"])
 
-Document = Annotated[dict[str, Any], Body()]
+Document = Annotated[FreeDocument, Body()]
 
 
 @router.get("/v1/issuers", summary="Trusted issuers, or one profile")
 def list_issuers(
     parts: Parts,
     issuer: Annotated[str | None, words("The exact string: its profile alone.", 2048)] = None,
-) -> Response:
+) -> Json[IssuersDocument] | One[IssuerDocument]:
     """Every profile. Two issuers whose strings differ by a slash are two issuers."""
     with parts.registry.read() as reader:
         if issuer is not None:
             given = Given({}, {"issuer": issuer})
             return resources.show(resources.issuer, reader, given)
-        profiles = [profile_document(profile) for profile in reader.issuers()]
-    return JSONResponse({"issuers": profiles, "next": None})
+        profiles = [issuer_document(profile) for profile in reader.issuers()]
+    return Json[IssuersDocument]({"issuers": profiles, "next": None})
 
 
 @router.put(
@@ -61,13 +71,13 @@ def list_issuers(
 )
 def put_issuer(
     body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> dict[str, Any]:
+) -> IssuerDocument:
     """The body is the profile; a member `reason` may ride along. Replaces the profile of exactly that issuer string."""
     document, given = _without_reason(body)
     author = author_of(caller, reason, given)
     profile = parse_profile(document)
     save_issuer(parts.registry, author, profile)
-    return profile_document(profile)
+    return issuer_document(profile)
 
 
 @router.delete(
@@ -78,16 +88,16 @@ def put_issuer(
 def delete_issuer(
     caller: CallerAt,
     parts: Parts,
-    issuer: Annotated[str, Query(description="The exact string.")],
+    issuer: Annotated[str, words("The exact string.", 2048)],
     reason: ReasonHeader = None,
-) -> dict[str, Any]:
+) -> RemovedIssuerDocument:
     """Its tokens open nothing any more; accounts stay."""
     remove_issuer(parts.registry, author_of(caller, reason), Issuer(issuer))
     return {"removed": issuer}
 
 
 @router.get("/v1/rules", summary="The newest rules")
-def show_rules(parts: Parts) -> Response:
+def show_rules(parts: Parts) -> One[RulesDocument]:
     """The document as saved; `ETag` is its version. Version 0 has no rules: nobody gets an account."""
     with parts.registry.read() as reader:
         return resources.show(resources.rules, reader, Given({}, {}))
@@ -96,15 +106,17 @@ def show_rules(parts: Parts) -> Response:
 @router.get("/v1/rules/versions", summary="Versions of the rules")
 def list_rules_versions(
     parts: Parts, after: After = None, limit: Annotated[int, Query(ge=1, le=100)] = 50
-) -> dict[str, Any]:
+) -> RulesVersionsPage:
     """Newest first, with who saved them."""
     with parts.registry.read() as reader:
         page = reader.page_of_rules(after=after, limit=limit)
-    return paged("versions", page, asdict)
+    return {"versions": [rules_version_document(one) for one in page.items], "next": page.next}
 
 
 @router.get("/v1/rules/versions/{version}", summary="One version of the rules")
-def show_rules_version(version: Annotated[int, Path(ge=0, lt=2**31)], parts: Parts) -> Response:
+def show_rules_version(
+    version: Annotated[int, Path(ge=0, lt=2**31)], parts: Parts
+) -> One[RulesDocument]:
     """Every version is kept."""
     with parts.registry.read() as reader:
         given = Given({"version": str(version)}, {})
@@ -116,7 +128,7 @@ def show_rules_version(version: Annotated[int, Path(ge=0, lt=2**31)], parts: Par
 )
 def put_rules(
     body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> dict[str, Any]:
+) -> RulesDocument:
     """The body is the document; a member `reason` may ride along. `If-Match` holds the version this one follows."""
     document, given = _without_reason(body)
     author = author_of(caller, reason, given)
@@ -126,7 +138,7 @@ def put_rules(
 
 
 @router.post("/v1/rules/test", summary="What would change?")
-def try_rules(body: RulesTestRequest, parts: Parts) -> dict[str, Any]:
+def try_rules(body: RulesTestRequest, parts: Parts) -> VerdictDocument | WhatIfDocument:
     """Decides for one identity, or counts who gains and who loses among everybody on record. Saves nothing."""
     at = parts.clock()
     with parts.registry.read() as reader:
@@ -137,10 +149,9 @@ def try_rules(body: RulesTestRequest, parts: Parts) -> dict[str, Any]:
             decision = decide(recorded, rules, at)
             return {
                 "allowed": decision.allowed,
-                "reason": str(decision.reason),
+                "reason": decision.reason,
                 "rules": [
-                    {"rule": c.rule_id, "condition": c.condition, "matched": c.matched}
-                    for c in consider(recorded, rules, decision.grant)
+                    considered_document(one) for one in consider(recorded, rules, decision.grant)
                 ],
             }
     found = compare_rules(parts.registry, rules, at)
@@ -157,7 +168,7 @@ def try_rules(body: RulesTestRequest, parts: Parts) -> dict[str, Any]:
 
 
 @router.get("/v1/ranges", summary="Number ranges")
-def list_ranges(parts: Parts) -> dict[str, Any]:
+def list_ranges(parts: Parts) -> RangesDocument:
     """Every range and how far it is used."""
     with parts.registry.read() as reader:
         return {"ranges": [range_document(status) for status in reader.ranges()]}
@@ -166,7 +177,7 @@ def list_ranges(parts: Parts) -> dict[str, Any]:
 @router.post("/v1/ranges", summary="Add a range", status_code=201)
 def post_range(
     body: RangeRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> dict[str, Any]:
+) -> AddedRangeDocument:
     """Ranges are never changed or removed: their numbers are in use for good."""
     author = author_of(caller, reason, body.reason)
     added = add_range(
