@@ -94,7 +94,8 @@ class AssertedGroups:
             noted, self._noted = tuple(self._noted.values()), {}
             over = len(self._newest) > 2 * self._limit
             if over or not 0 <= at - self._hour_began < COMPARED_FOR_SECONDS:
-                self._newest, self._hour_began = {}, at
+                self._newest = {one.identity: one for one in noted}
+                self._hour_began = at
         return sum(_compare_and_write(registry, some, at) for some in _in_parts(noted))
 
 

@@ -28,6 +28,7 @@ class Comparing:
         self._registry = registry
         self._clock = clock
         self._every_seconds = every_seconds
+        self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -35,16 +36,16 @@ class Comparing:
         self._task = asyncio.create_task(self._go_on())
 
     async def stop(self) -> None:
-        """Ends after a last comparison."""
+        """Ends after a last comparison. One that is under way is waited for, so that none overtakes it."""
+        self._ending.set()
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await self._task
         await self._compare()
 
     async def _go_on(self) -> None:
-        while True:
-            await asyncio.sleep(self._every_seconds)
+        while not self._ending.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), self._every_seconds)
             await self._compare()
 
     async def _compare(self) -> None:
