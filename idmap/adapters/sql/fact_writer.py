@@ -8,7 +8,7 @@ replaces what tokens said. Kinds that sources alone say are taken from no token.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Final
 
 from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, update
@@ -24,6 +24,8 @@ from idmap.domain.reasons import Reason
 
 Said = tuple[str, str, str]
 """Kind, value and who said it: a row without whose and when."""
+
+NONE_SAID: Final[frozenset[Said]] = frozenset()
 
 _ADD: Final = insert(FACTS)
 _REMOVE: Final = delete(FACTS).where(
@@ -43,7 +45,7 @@ class FactWriter(AccountWriter):
 
     def _known_facts(
         self, source: str, people: ColumnElement[bool], wanted: frozenset[FactKind]
-    ) -> dict[int, set[Said]]:
+    ) -> dict[int, Set[Said]]:
         """By identity, for the people that the condition on `identities` names: what the source said, and what nobody
         asks for any more.
         """
@@ -57,12 +59,14 @@ class FactWriter(AccountWriter):
         for identity_id, *texts in self._db.execute(statement):
             said = (texts[0], texts[1], texts[2])
             found[identity_id].add(shared.setdefault(said, said))
-        return found
+        return dict(found)
 
     def _change_facts(
-        self, identity_id: int, before: set[Said], after: set[Said], at: int
+        self, identity_id: int, before: Set[Said], after: Set[Said], at: int
     ) -> dict[str, list[str]]:
         """Holds back what differs; gives what the record of changes says of it."""
+        if after == before:
+            return {}
         came, went = after - before, before - after
         self._hold_back(
             _REMOVE,
@@ -110,13 +114,15 @@ def listed_facts(
     listing: Listing,
     source: str,
     person: ListedPerson | None,
-    before: set[Said],
+    before: Set[Said],
     wanted: frozenset[FactKind],
-) -> set[Said]:
+) -> Set[Said]:
     """What is to be on record of somebody, of `before` (see `_known_facts`) and what the listing says now.
 
     Nobody listed: the source says nothing of them any more. Unreadable: it says what it said.
     """
+    if not before and (person is None or not person.facts):
+        return before
     covered = wanted & listing.covers
     if person is not None and not person.readable:
         covered = frozenset()

@@ -8,7 +8,7 @@ written. Facts beside groups are fact_writer.py's, linked ids evidence_writer.py
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
 from idmap.adapters.sql.evidence_writer import EvidenceWriter, canonical
 from idmap.adapters.sql.fact_writer import (
+    NONE_SAID,
     FactWriter,
     Said,
     listed_facts,
@@ -84,7 +85,7 @@ class _Known:
     """(group, who said it), of watched groups: by this source, and stale ones by tokens."""
     evidence: dict[LinkedId, tuple[int, bool]] = field(default_factory=dict)
     """What this source ever said of their other ids: the row, and whether it still says so."""
-    facts: set[Said] = field(default_factory=set)
+    facts: Set[Said] = NONE_SAID
     """What this source said of them, and what is on record and nobody asks for any more."""
 
 
