@@ -7,7 +7,7 @@ The codes are a closed list, each with its severity: an *error* refuses the save
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -79,6 +79,16 @@ class Finding:
         """What it does to a save."""
         return SEVERITIES[self.code]
 
+    def document(self) -> dict[str, str]:
+        """As JSON."""
+        return {
+            "severity": str(self.severity),
+            "code": str(self.code),
+            "name": self.name,
+            "pointer": self.pointer,
+            "sentence": self.sentence,
+        }
+
     def __str__(self) -> str:
         return f"{self.name}: {self.sentence}" if self.name else self.sentence
 
@@ -92,8 +102,8 @@ class Surroundings:
     """Anybody was ever recorded in, a source told of, or that has a gid."""
     node_classes: frozenset[str] = frozenset()
     """Of enrolled nodes."""
-    range_sizes: Mapping[str, int] = MappingProxyType({})
-    names: Mapping[str, str] = MappingProxyType({})
+    range_sizes: Mapping[str, int] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     """Of the names that shared classes want: those that something else has, and what."""
 
 
@@ -104,6 +114,10 @@ class RulesRefused(RuleFault):
         self.findings = tuple(findings)
         first = next(one for one in self.findings if one.severity is Severity.ERROR)
         super().__init__(Reason.RULE_INVALID, str(first), first.pointer)
+
+    @property
+    def more(self) -> Mapping[str, object]:
+        return {**super().more, "findings": [one.document() for one in self.findings]}
 
 
 def require_no_errors(findings: tuple[Finding, ...]) -> None:

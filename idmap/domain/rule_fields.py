@@ -30,6 +30,10 @@ class RuleFault(InvalidInput):
         self.pointer = pointer
         """RFC 6901; empty for the whole document."""
 
+    @property
+    def more(self) -> Mapping[str, object]:
+        return {"pointer": self.pointer}
+
 
 class Fields:
     """A table with the name by which people know it, as in `rule lhc`."""

@@ -22,6 +22,7 @@ from idmap.entrypoints.http import (
     node_routes,
     people_routes,
     policy_routes,
+    rule_routes,
     verifier_routes,
 )
 from idmap.entrypoints.http.edge import Edge
@@ -34,6 +35,7 @@ ROUTERS: Final = (
     doors_routes.components,
     doors_routes.people,
     policy_routes.router,
+    rule_routes.router,
     people_routes.router,
     group_routes.router,
     link_routes.people,

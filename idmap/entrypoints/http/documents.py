@@ -141,13 +141,6 @@ class ComponentRequest(_Request):
     reason: ReasonText = None
 
 
-class RulesTestRequest(_Request):
-    """Rules to try, on one identity or on everybody. Without a document, the saved ones."""
-
-    document: dict[str, Any] | None = None
-    identity: IdentityDocument | None = None
-
-
 class NodeReport(_Request):
     """What a node tells about itself."""
 

@@ -95,6 +95,7 @@ def problem(
     status: int | None = None,
     concerns: str | None = None,
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Response:
     """One problem document."""
     code = status or STATUS[reason]
@@ -110,6 +111,7 @@ def problem(
         body["detail"] = detail
     if concerns:
         body["concerns"] = concerns
+    body |= more or {}
     return JSONResponse(
         body,
         status_code=code,
@@ -169,6 +171,7 @@ async def _on_idmap_error(request: Request, error: Exception) -> Response:
         detail=error.detail if sees_detail else None,
         concerns=concerns,
         headers=headers,
+        more=error.more if sees_detail else None,
     )
 
 

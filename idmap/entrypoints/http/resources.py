@@ -30,6 +30,7 @@ from idmap.entrypoints.http.documents import (
     node_document,
     recorded_document,
 )
+from idmap.entrypoints.http.rule_documents import pin_document
 
 
 def show(resource: Resource, reader: RegistryReader, given: Given) -> Response:
@@ -109,8 +110,10 @@ def issuer(reader: RegistryReader, given: Given) -> Representation | None:
 
 
 def rules(reader: RegistryReader, given: Given) -> Representation | None:
-    """`/v1/rules`, or one version of them: a version never changes, so it is its own tag."""
+    """`/v1/rules`, or one version of them: a version never changes, so it is its own tag. Which one is in force may
+    change beside it."""
     asked = given.path.get("version")
+    in_force = reader.rules().version
     if asked is None:
         version, document = reader.rules_document() or (0, None)
         location = "/v1/rules"
@@ -120,8 +123,16 @@ def rules(reader: RegistryReader, given: Given) -> Representation | None:
             return None
         version, document = found
         location = f"/v1/rules/versions/{version}"
-    answer = {"version": version, "document": document}
-    return Representation(answer, location, EntityTag(str(version)))
+    answer = {"version": version, "document": document, "in_force": in_force}
+    same = version == in_force
+    tag = str(version) if same and asked is None else f"{version}-of-{in_force}"
+    return Representation(answer, location, EntityTag(tag))
+
+
+def rules_pin(reader: RegistryReader, _given: Given) -> Representation:
+    """`/v1/rules/pin`: there is always one to show, pinned or not."""
+    newest = (reader.rules_document() or (0, None))[0]
+    return Representation.of(pin_document(reader.rules_pin(), newest), "/v1/rules/pin")
 
 
 def ban(reader: RegistryReader, given: Given) -> Representation | None:
