@@ -61,6 +61,22 @@ class SectionDiff:
         """What one entry is called."""
         return _SINGULAR.get(self.section, self.section)
 
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "section": self.section,
+            "added": dict(self.added),
+            "removed": dict(self.removed),
+            "changed": {
+                entry.name: [
+                    {"member": one.member, "before": one.before, "after": one.after}
+                    for one in entry.members
+                ]
+                for entry in self.changed
+            },
+            "moved": list(self.moved),
+        }
+
     def is_empty(self) -> bool:
         """Whether nothing differs."""
         return not (self.added or self.removed or self.changed or self.moved)

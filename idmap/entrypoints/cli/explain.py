@@ -56,7 +56,7 @@ def _explain(
         )
     body: dict[str, Any] = {} if door is None else {"door": door}
     if token_file is not None:
-        body["token"] = _read_token(token_file)
+        body["token"] = read_token(token_file)
         if issuer is not None:
             body["issuer"] = issuer
     elif account is not None:
@@ -72,7 +72,8 @@ explain = on_site(_explain)
 """The command itself, for `idmap explain`."""
 
 
-def _read_token(file: Path) -> str:
+def read_token(file: Path) -> str:
+    """The token in a file, or on standard input for `-`. Raises InvalidInput(REQUEST_INVALID)."""
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -427,24 +427,7 @@ def considered_rule(considered: Considered) -> ConsideredRule:
 
 def diff_document(before: int, after: int, sections: tuple[SectionDiff, ...]) -> RulesDiffDocument:
     """Section by section; what is the same is not there."""
-    return {"before": before, "after": after, "sections": [section_document(s) for s in sections]}
-
-
-def section_document(section: SectionDiff) -> dict[str, Any]:
-    """One section."""
-    return {
-        "section": section.section,
-        "added": dict(section.added),
-        "removed": dict(section.removed),
-        "changed": {
-            entry.name: [
-                {"member": one.member, "before": one.before, "after": one.after}
-                for one in entry.members
-            ]
-            for entry in section.changed
-        },
-        "moved": list(section.moved),
-    }
+    return {"before": before, "after": after, "sections": [one.document() for one in sections]}
 
 
 def _change_document(change: PersonChange) -> PersonChangeDocument:
