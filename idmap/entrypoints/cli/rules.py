@@ -17,9 +17,9 @@ from idmap.domain.reasons import Reason
 from idmap.domain.rule_schema import rules_schema
 from idmap.domain.what_if import Effect
 from idmap.entrypoints.cli import rule_history
-from idmap.entrypoints.cli.client import ProblemAnswered, Site, administers
+from idmap.entrypoints.cli.client import AsJson, ProblemAnswered, Site, administers
 from idmap.entrypoints.cli.explain import read_token
-from idmap.entrypoints.cli.output import Answer, waiting
+from idmap.entrypoints.cli.output import Answer, show, waiting
 from idmap.entrypoints.cli.rule_files import CheckedFile, check_file
 from idmap.entrypoints.cli.rule_texts import (
     PEOPLE_SHOWN,
@@ -182,9 +182,10 @@ def try_rules(
 
 
 @app.command("schema")
-def show_schema() -> None:
+def show_schema(*, as_json: AsJson = False) -> None:
     """Print the JSON Schema of rule documents, for editors and pipelines."""
-    typer.echo(json.dumps(rules_schema(), indent=2))
+    document = rules_schema()
+    show(Answer(document, text=json.dumps(document, indent=2)), as_json=as_json)
 
 
 rule_history.register(app)
