@@ -72,20 +72,21 @@ class _Toml:
             many = self._text.startswith("[[", self._at)
             began = self._at
             self._at += 2 if many else 1
-            table = self._header(self._key(), many=many)
-            self._note(table, began)
+            table = self._header(self._key(), began, many=many)
             self._at = self._text.index("]", self._at) + (2 if many else 1)
         return self._found
 
-    def _header(self, keys: list[str], *, many: bool) -> Path:
+    def _header(self, keys: list[str], began: int, *, many: bool) -> Path:
         """The path that a header opens; of arrays of tables the newest one is meant."""
         path: Path = ()
         for place, key in enumerate(keys, start=1):
             path = (*path, key)
+            self._note(path, began)
             if many and place == len(keys):
                 self._tables[path] = self._tables.get(path, 0) + 1
             if path in self._tables:
                 path = (*path, self._tables[path] - 1)
+                self._note(path, began)
         return path
 
     def _pair(self, table: Path) -> None:
