@@ -136,7 +136,7 @@ def _name_of(section: str, row: Mapping[str, Any]) -> str:
 
 def _members(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[MemberChange]:
     one, other = dict(_flat(before)), dict(_flat(after))
-    for member in dict.fromkeys([*one, *other]):
+    for member in sorted(one.keys() | other.keys()):
         if canonical(one.get(member)) != canonical(other.get(member)):
             yield MemberChange(member, one.get(member), other.get(member))
 

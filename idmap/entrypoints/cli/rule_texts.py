@@ -19,8 +19,8 @@ At = Callable[[str], str]
 def finding_lines(findings: Sequence[Mapping[str, Any]], at: At) -> Iterator[str]:
     """As in `rules.toml:17: warning: rule lhc: never wins: …`."""
     for one in findings:
-        name = f"{one['name']}: " if one["name"] else ""
-        yield f"{at(one['pointer'])}: {one['severity']}: {name}{one['sentence']}"
+        where = (at(one["pointer"]), str(one["severity"]), one["name"], one["sentence"])
+        yield ": ".join(filter(None, where))
 
 
 def finding_documents(findings: Sequence[Finding]) -> list[dict[str, str]]:
@@ -32,7 +32,7 @@ def failure_lines(failing: Sequence[Mapping[str, Any]], at: At) -> Iterator[str]
     """Examples that do not come out."""
     for one in failing:
         said = f"example {one['example']!r}: expected {one['expected']}, found {one['found']}"
-        yield f"{at(one['pointer'])}: error: {said}"
+        yield ": ".join(filter(None, (at(one["pointer"]), "error", said)))
 
 
 def failure_documents(failing: Sequence[ExampleFailure]) -> list[dict[str, str]]:
@@ -158,7 +158,9 @@ def diff_lines(sections: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for sign, part in (("-", "removed"), ("+", "added")):
             for entry, body in section[part].items():
                 yield f"{sign} {name} {entry}".rstrip()
-                yield from (f"{sign}     {key} = {_shown(value)}" for key, value in body.items())
+                yield from (
+                    f"{sign}     {key} = {_shown(value)}" for key, value in sorted(body.items())
+                )
         for entry, members in section["changed"].items():
             yield f"~ {name} {entry}".rstrip() if name else f"~ {section['section']}"
             for one in members:
