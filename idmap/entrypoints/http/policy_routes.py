@@ -1,48 +1,55 @@
-"""The admin door on policy: issuers and ranges. Rules have a module of their own.
+"""The admin door on policy: issuers, rules and ranges.
 
-A document is taken whole or refused whole, naming the member to mend.
+A document is taken whole or refused whole, naming the member to mend. Rules are versioned: their `ETag` is the
+version.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query
-from starlette.responses import JSONResponse, Response
+from fastapi import APIRouter, Body
 
 from idmap.application.administer import remove_issuer, save_issuer
 from idmap.application.site_numbers import add_range
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
-from idmap.domain.issuer_document import parse_profile, profile_document
+from idmap.domain.issuer_document import parse_profile
 from idmap.domain.reasons import Reason
 from idmap.entrypoints.http import resources
+from idmap.entrypoints.http.answers import Json, One
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, changes
-from idmap.entrypoints.http.documents import (
-    RangeRequest,
-    range_document,
-)
 from idmap.entrypoints.http.paging import words
 from idmap.entrypoints.http.parts import Parts
+from idmap.entrypoints.http.policy_documents import (
+    AddedRangeDocument,
+    IssuerDocument,
+    IssuersDocument,
+    RangesDocument,
+    RemovedIssuerDocument,
+    issuer_document,
+    range_document,
+)
+from idmap.entrypoints.http.request_documents import FreeDocument, RangeRequest
 
 router = APIRouter(route_class=AdminRoute, tags=["policy"])
 
-Document = Annotated[dict[str, Any], Body()]
+Document = Annotated[FreeDocument, Body()]
 
 
 @router.get("/v1/issuers", summary="Trusted issuers, or one profile")
 def list_issuers(
     parts: Parts,
     issuer: Annotated[str | None, words("The exact string: its profile alone.", 2048)] = None,
-) -> Response:
+) -> Json[IssuersDocument] | One[IssuerDocument]:
     """Every profile. Two issuers whose strings differ by a slash are two issuers."""
     with parts.registry.read() as reader:
         if issuer is not None:
             given = Given({}, {"issuer": issuer})
             return resources.show(resources.issuer, reader, given)
-        profiles = [profile_document(profile) for profile in reader.issuers()]
-    return JSONResponse({"issuers": profiles, "next": None})
+        profiles = [issuer_document(profile) for profile in reader.issuers()]
+    return Json[IssuersDocument]({"issuers": profiles, "next": None})
 
 
 @router.put(
@@ -52,13 +59,13 @@ def list_issuers(
 )
 def put_issuer(
     body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> dict[str, Any]:
+) -> IssuerDocument:
     """The body is the profile; a member `reason` may ride along. Replaces the profile of exactly that issuer string."""
     document, given = without_reason(body)
     author = author_of(caller, reason, given)
     profile = parse_profile(document)
     save_issuer(parts.registry, author, profile)
-    return profile_document(profile)
+    return issuer_document(profile)
 
 
 @router.delete(
@@ -69,16 +76,16 @@ def put_issuer(
 def delete_issuer(
     caller: CallerAt,
     parts: Parts,
-    issuer: Annotated[str, Query(description="The exact string.")],
+    issuer: Annotated[str, words("The exact string.", 2048)],
     reason: ReasonHeader = None,
-) -> dict[str, Any]:
+) -> RemovedIssuerDocument:
     """Its tokens open nothing any more; accounts stay."""
     remove_issuer(parts.registry, author_of(caller, reason), Issuer(issuer))
     return {"removed": issuer}
 
 
 @router.get("/v1/ranges", summary="Number ranges")
-def list_ranges(parts: Parts) -> dict[str, Any]:
+def list_ranges(parts: Parts) -> RangesDocument:
     """Every range and how far it is used."""
     with parts.registry.read() as reader:
         return {"ranges": [range_document(status) for status in reader.ranges()]}
@@ -87,7 +94,7 @@ def list_ranges(parts: Parts) -> dict[str, Any]:
 @router.post("/v1/ranges", summary="Add a range", status_code=201)
 def post_range(
     body: RangeRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> dict[str, Any]:
+) -> AddedRangeDocument:
     """Ranges are never changed or removed: their numbers are in use for good."""
     author = author_of(caller, reason, body.reason)
     added = add_range(
@@ -108,7 +115,6 @@ def post_range(
 
 
 def without_reason(body: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """A document and the reason that rode along with it. Raises InvalidInput(REQUEST_INVALID)."""
     given = body.get("reason")
     if given is not None and not isinstance(given, str):
         raise InvalidInput(Reason.REQUEST_INVALID, "reason: a string is needed")

@@ -1,111 +1,72 @@
-"""The JSON that the routes take and give about rules: versions, findings, differences, verdicts and what-ifs."""
+"""The JSON that the routes give about rules: versions, findings, differences, verdicts and what-ifs."""
 
 from __future__ import annotations
 
-from typing import Any, NotRequired
+from typing import Any, NotRequired, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from typing_extensions import TypedDict
 
-from idmap.application.compare_rules import (
-    PeopleAsked,
-    PersonChange,
-    RuleComparison,
-    parse_identity,
-)
+from idmap.application.compare_rules import PersonChange, RuleComparison
 from idmap.application.questions import RulesPin, RulesVersion
 from idmap.application.try_rules import NotVerified, Verdict
+from idmap.domain.checks import Check
 from idmap.domain.considered import Considered
 from idmap.domain.decision import Decision, Grant
-from idmap.domain.findings import Finding
+from idmap.domain.findings import Finding, FindingCode, Severity
+from idmap.domain.reasons import Reason
 from idmap.domain.rule_diff import SectionDiff
 from idmap.domain.rule_examples import ExampleFailure
+from idmap.domain.rules import SlurmAssociation
 from idmap.domain.what_if import Effect
-from idmap.entrypoints.http.documents import IdentityDocument, ReasonText, identity_document
-
-MAX_VERSION = 2**31 - 1
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from idmap.entrypoints.http.answers import Count, Day, Seconds, exact
+from idmap.entrypoints.http.documents import IdentityDocument, Next, identity_document
+from idmap.entrypoints.http.door_documents import CheckDocument
 
 
-class RulesTestRequest(_Request):
-    """Rules to try: on one identity, on a token shown at a door, or on everybody. Else those in force."""
-
-    document: dict[str, Any] | None = None
-    identity: IdentityDocument | None = None
-    token: SecretStr | None = Field(default=None, description="An access token, whole.")
-    door: str | None = Field(
-        default=None, max_length=64, description="With `token`: where it is shown."
-    )
-    issuer: str | None = Field(
-        default=None, max_length=2048, description="Whose an opaque token is."
-    )
-    people: bool = Field(default=False, description="Of everybody: also who they are.")
-    effect: Effect | None = Field(
-        default=None, description="With `people`: those whom this reaches."
-    )
-    after: str | None = Field(
-        default=None, max_length=2400, description="With `people`: the `next` of a page."
-    )
-    limit: int = Field(default=100, ge=1, le=1000, description="With `people`: at most so many.")
-
-    @model_validator(mode="after")
-    def _one_subject(self) -> RulesTestRequest:
-        if self.identity is not None and self.token is not None:
-            raise ValueError("either identity or token")
-        if (self.token is None) != (self.door is None):
-            raise ValueError("token and door come together")
-        return self
-
-    def people_asked(self) -> PeopleAsked | None:
-        """The page that is wanted, if any. Raises InvalidInput(REQUEST_INVALID)."""
-        if not self.people:
-            return None
-        after = None if self.after is None else parse_identity(self.after)
-        return PeopleAsked(self.effect, after, self.limit)
-
-
-class VersionRequest(_Request):
-    """A version to go back to, or to pin."""
-
-    version: int = Field(ge=1, le=MAX_VERSION)
-    reason: ReasonText = None
-
-
+@exact
 class FindingDocument(TypedDict):
     """Something found in rules; an error refuses the save."""
 
-    severity: str
-    code: str
+    severity: Severity
+    code: FindingCode
     name: str
     pointer: str
     sentence: str
 
 
+@exact
 class WhatIfCounts(TypedDict):
     """How many people other rules reach, of everybody on record."""
 
-    people: int
-    entitled: int
-    gains: int
-    loses: int
-    denied: int
-    moves: int
-    effects: dict[str, int]
+    people: Count
+    entitled: Count
+    gains: Count
+    loses: Count
+    denied: Count
+    moves: Count
+    effects: dict[str, Count]
 
 
+@exact
 class RuleCountDocument(TypedDict):
     """How many people one rule gives an account to, before and after."""
 
     rule: str
-    before: int
-    after: int
-    gains: int
-    loses: int
+    before: Count
+    after: Count
+    gains: Count
+    loses: Count
 
 
+@exact
+class SlurmDocument(TypedDict):
+    """Where jobs are charged."""
+
+    account: str
+    qos: list[str]
+
+
+@exact
 class GrantDocument(TypedDict):
     """What somebody is given."""
 
@@ -115,22 +76,24 @@ class GrantDocument(TypedDict):
     node_classes: str
     local_groups: list[str]
     shell: str
-    expires_on: str | None
-    slurm: dict[str, Any] | None
+    expires_on: Day | None
+    slurm: SlurmDocument | None
     added_by: list[str]
 
 
+@exact
 class PersonChangeDocument(TypedDict):
     """One person whom the rules would reach."""
 
-    identity: dict[str, str]
+    identity: IdentityDocument
     username: str | None
-    effects: list[str]
-    reason: str
+    effects: list[Effect]
+    reason: Reason
     before: GrantDocument | None
     after: GrantDocument | None
 
 
+@exact
 class ExampleFailureDocument(TypedDict):
     """An example that does not come out as it says."""
 
@@ -140,20 +103,22 @@ class ExampleFailureDocument(TypedDict):
     found: str
 
 
+@exact
 class WhatIfDocument(WhatIfCounts):
     """Counts first; names of a few, and people by pages on request."""
 
-    against_version: int
+    against_version: Count
     pinned: bool
     by_rule: list[RuleCountDocument]
-    gaining: list[dict[str, str]]
-    losing: list[dict[str, str]]
+    gaining: list[IdentityDocument]
+    losing: list[IdentityDocument]
     findings: list[FindingDocument]
     failing_examples: list[ExampleFailureDocument]
     changes: NotRequired[list[PersonChangeDocument]]
-    next: NotRequired[str | None]
+    next: NotRequired[Next]
 
 
+@exact
 class ConsideredPart(TypedDict):
     """One part of a condition."""
 
@@ -162,6 +127,7 @@ class ConsideredPart(TypedDict):
     held: bool
 
 
+@exact
 class ConsideredRule(TypedDict):
     """One rule with every part of its condition."""
 
@@ -174,52 +140,65 @@ class ConsideredRule(TypedDict):
     parts: list[ConsideredPart]
 
 
+@exact
 class NowDocument(TypedDict):
     """What the rules in force say."""
 
     allowed: bool
-    reason: str
+    reason: Reason
     gives: GrantDocument | None
 
 
+@exact
+class UnmetDocument(TypedDict):
+    """A demand that a token does not fulfil, and what it lacks."""
+
+    demand: str
+    reason: Reason
+
+
+@exact
 class AtDoorDocument(TypedDict):
     """What a door would say to the token."""
 
     door: str
     allowed: bool
-    reasons: list[str]
-    unmet: list[dict[str, str]]
+    reasons: list[Reason]
+    unmet: list[UnmetDocument]
 
 
+@exact
 class VerdictDocument(TypedDict):
     """What rules make of one person."""
 
-    identity: dict[str, str] | None
+    identity: IdentityDocument | None
     username: str | None
-    against_version: int
+    against_version: Count
     allowed: bool
-    reason: str
+    reason: Reason
     gives: GrantDocument | None
     denied_by: str | None
     now: NowDocument | None
-    effects: list[str]
+    effects: list[Effect]
     rules: list[ConsideredRule]
     would_help: list[str]
-    checks: list[dict[str, Any]]
+    checks: list[CheckDocument]
     at_door: AtDoorDocument | None
     findings: list[FindingDocument]
     failing_examples: list[ExampleFailureDocument]
 
 
+@exact
 class RulesDocument(TypedDict):
     """A version of the rules with the document as saved; version 0 has none."""
 
-    version: int
+    version: Count
     document: dict[str, Any] | None
-    in_force: int
+    in_force: Count
     """The version that decides: this one, unless another is pinned."""
 
 
+@exact
 class SavedRulesDocument(RulesDocument):
     """A version just saved."""
 
@@ -227,31 +206,76 @@ class SavedRulesDocument(RulesDocument):
     what_if: WhatIfCounts
 
 
+@exact
 class PinDocument(TypedDict):
     """The pinned version; null when none is, and the newest one is in force."""
 
-    version: int | None
-    pinned_at: int | None
+    version: Count | None
+    pinned_at: Seconds | None
     author: str | None
     reason: str | None
-    newest: int
+    newest: Count
 
 
+@exact
 class PinnedDocument(PinDocument):
     """The pin after a change of it, with what that means for people."""
 
     what_if: WhatIfCounts
 
 
+@exact
+class MemberChangeDocument(TypedDict):
+    """One member before and after; null where it was not there."""
+
+    member: str
+    before: Any
+    after: Any
+
+
+@exact
+class SectionDocument(TypedDict):
+    """What differs in one section, by the names of its entries."""
+
+    section: str
+    added: dict[str, dict[str, Any]]
+    removed: dict[str, dict[str, Any]]
+    changed: dict[str, list[MemberChangeDocument]]
+    moved: list[str]
+
+
+@exact
 class RulesDiffDocument(TypedDict):
     """What differs between two versions."""
 
-    before: int
-    after: int
-    sections: list[dict[str, Any]]
+    before: Count
+    after: Count
+    sections: list[SectionDocument]
 
 
-def rules_version_document(saved: RulesVersion) -> dict[str, Any]:
+@exact
+class RulesVersionDocument(TypedDict):
+    """One saved version, without its document."""
+
+    version: Count
+    saved_at: Seconds
+    author: str
+    reason: str
+    rules: Count
+    classes: Count
+    in_force: bool
+    pinned: bool
+
+
+@exact
+class RulesVersionsPage(TypedDict):
+    """Versions, newest first."""
+
+    versions: list[RulesVersionDocument]
+    next: Next
+
+
+def rules_version_document(saved: RulesVersion) -> RulesVersionDocument:
     """Who saved it and why, how much it holds, and whether it decides."""
     return {
         "version": saved.version,
@@ -287,8 +311,8 @@ def pin_document(pin: RulesPin | None, newest: int) -> PinDocument:
 def finding_document(finding: Finding) -> FindingDocument:
     """With severity and place."""
     return {
-        "severity": str(finding.severity),
-        "code": str(finding.code),
+        "severity": finding.severity,
+        "code": finding.code,
         "name": finding.name,
         "pointer": finding.pointer,
         "sentence": finding.sentence,
@@ -368,17 +392,14 @@ def verdict_document(
     failing: list[ExampleFailureDocument],
 ) -> VerdictDocument:
     """Of somebody, or of a token that opens nothing."""
-    checks: list[dict[str, Any]] = [
-        {"check": check.name, "shown": check.shown, "passed": check.passed}
-        for check in found.checks
-    ]
+    checks = [_check(check) for check in found.checks]
     if isinstance(found, NotVerified):
         return {
             "identity": None,
             "username": None,
             "against_version": against_version,
             "allowed": False,
-            "reason": str(found.reason),
+            "reason": found.reason,
             "gives": None,
             "denied_by": None,
             "now": None,
@@ -396,11 +417,11 @@ def verdict_document(
         "username": None if account is None else account.username,
         "against_version": against_version,
         "allowed": decision.allowed,
-        "reason": str(decision.reason),
+        "reason": decision.reason,
         "gives": _grant_document(decision.grant),
         "denied_by": None if decision.denied_by is None else decision.denied_by.rule_id,
         "now": _now(found.now),
-        "effects": sorted(map(str, found.effects)),
+        "effects": sorted(found.effects),
         "rules": [considered_rule(one) for one in found.considered],
         "would_help": list(found.helps),
         "checks": checks,
@@ -427,7 +448,19 @@ def considered_rule(considered: Considered) -> ConsideredRule:
 
 def diff_document(before: int, after: int, sections: tuple[SectionDiff, ...]) -> RulesDiffDocument:
     """Section by section; what is the same is not there."""
-    return {"before": before, "after": after, "sections": [one.document() for one in sections]}
+    return {"before": before, "after": after, "sections": [_section(one) for one in sections]}
+
+
+def _section(section: SectionDiff) -> SectionDocument:
+    return cast("SectionDocument", section.document())
+
+
+def _check(check: Check) -> CheckDocument:
+    return {"check": check.name, "shown": check.shown, "passed": check.passed}
+
+
+def _slurm(slurm: SlurmAssociation | None) -> SlurmDocument | None:
+    return None if slurm is None else {"account": slurm.account, "qos": list(slurm.qos)}
 
 
 def _change_document(change: PersonChange) -> PersonChangeDocument:
@@ -435,8 +468,8 @@ def _change_document(change: PersonChange) -> PersonChangeDocument:
     return {
         "identity": identity_document(change.identity),
         "username": change.username,
-        "effects": sorted(map(str, outcome.effects)),
-        "reason": str(outcome.reason),
+        "effects": sorted(outcome.effects),
+        "reason": outcome.reason,
         "before": _grant_document(outcome.before),
         "after": _grant_document(outcome.after),
     }
@@ -446,7 +479,6 @@ def _grant_document(grant: Grant | None) -> GrantDocument | None:
     if grant is None:
         return None
     expires = grant.account_class.expires_on
-    slurm = grant.slurm
     return {
         "rule": grant.rule.rule_id,
         "account_class": grant.account_class.name,
@@ -455,7 +487,7 @@ def _grant_document(grant: Grant | None) -> GrantDocument | None:
         "local_groups": sorted(grant.local_groups),
         "shell": grant.account_class.shell,
         "expires_on": None if expires is None else expires.isoformat(),
-        "slurm": None if slurm is None else {"account": slurm.account, "qos": list(slurm.qos)},
+        "slurm": _slurm(grant.slurm),
         "added_by": list(grant.added_by),
     }
 
@@ -463,7 +495,7 @@ def _grant_document(grant: Grant | None) -> GrantDocument | None:
 def _now(decision: Decision) -> NowDocument:
     return {
         "allowed": decision.allowed,
-        "reason": str(decision.reason),
+        "reason": decision.reason,
         "gives": _grant_document(decision.grant),
     }
 
@@ -471,10 +503,10 @@ def _now(decision: Decision) -> NowDocument:
 def _at_door(found: Verdict) -> AtDoorDocument | None:
     if found.door is None:
         return None
-    reasons = [str(reason) for reason in found.at_door]
+    reasons = list(found.at_door)
     return {
         "door": str(found.door),
-        "allowed": reasons == ["ok"],
+        "allowed": reasons == [Reason.OK],
         "reasons": reasons,
-        "unmet": [{"demand": demand, "reason": str(reason)} for demand, reason in found.unmet],
+        "unmet": [{"demand": demand, "reason": reason} for demand, reason in found.unmet],
     }

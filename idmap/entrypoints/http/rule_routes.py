@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from starlette.responses import JSONResponse, Response
 
 from idmap.application.compare_rules import compare_rules
 from idmap.application.ports import Author, RegistryReader
@@ -38,20 +37,24 @@ from idmap.domain.rule_schema import rules_schema
 from idmap.domain.rules import RuleSet
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.http import resources
+from idmap.entrypoints.http.answers import One
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, changes
 from idmap.entrypoints.http.conditions import EntityTag
-from idmap.entrypoints.http.paging import After, paged
+from idmap.entrypoints.http.paging import After
 from idmap.entrypoints.http.parts import Parts, ServeParts
 from idmap.entrypoints.http.policy_routes import Document, without_reason
+from idmap.entrypoints.http.request_documents import RulesTestRequest, VersionRequest
 from idmap.entrypoints.http.rule_documents import (
     ExampleFailureDocument,
     FindingDocument,
+    PinDocument,
     PinnedDocument,
-    RulesTestRequest,
+    RulesDiffDocument,
+    RulesDocument,
+    RulesVersionsPage,
     SavedRulesDocument,
     VerdictDocument,
-    VersionRequest,
     WhatIfDocument,
     counts_document,
     diff_document,
@@ -83,7 +86,7 @@ ExpectVersion = Annotated[
 
 
 @router.get("/v1/rules", summary="The newest rules")
-def show_rules(parts: Parts) -> Response:
+def show_rules(parts: Parts) -> One[RulesDocument]:
     """The document as saved, and which version is in force. Version 0 has no rules: nobody gets an account."""
     with parts.registry.read() as reader:
         return resources.show(resources.rules, reader, Given({}, {}))
@@ -98,15 +101,15 @@ def show_schema() -> dict[str, Any]:
 @router.get("/v1/rules/versions", summary="Versions of the rules")
 def list_rules_versions(
     parts: Parts, after: After = None, limit: Annotated[int, Query(ge=1, le=100)] = 50
-) -> dict[str, Any]:
+) -> RulesVersionsPage:
     """Newest first, with who saved them and why, and which one is in force."""
     with parts.registry.read() as reader:
         page = reader.page_of_rules(after=after, limit=limit)
-    return paged("versions", page, rules_version_document)
+    return {"versions": [rules_version_document(one) for one in page.items], "next": page.next}
 
 
 @router.get("/v1/rules/versions/{version}", summary="One version of the rules")
-def show_rules_version(version: Version, parts: Parts) -> Response:
+def show_rules_version(version: Version, parts: Parts) -> One[RulesDocument]:
     """Every version is kept."""
     with parts.registry.read() as reader:
         given = Given({"version": str(version)}, {})
@@ -116,13 +119,13 @@ def show_rules_version(version: Version, parts: Parts) -> Response:
 @router.get(
     "/v1/rules/versions/{version}/diff/{other}", summary="What differs between two versions"
 )
-def diff_versions(version: Version, other: Version, parts: Parts) -> Response:
+def diff_versions(version: Version, other: Version, parts: Parts) -> One[RulesDiffDocument]:
     """Classes, rules, demands, administrators and examples added, removed, and changed member by member."""
     with parts.registry.read() as reader:
         documents = [_document_of(reader, wanted) for wanted in (version, other)]
     document = diff_document(version, other, diff_rules(*documents))
     tag = EntityTag(f"{version}-{other}")
-    return JSONResponse(document, headers={"ETag": str(tag)})
+    return One(document, headers={"ETag": str(tag)})
 
 
 @router.put(
@@ -166,7 +169,7 @@ def post_rollback(
 
 
 @router.get("/v1/rules/pin", summary="The pinned version")
-def show_pin(parts: Parts) -> Response:
+def show_pin(parts: Parts) -> One[PinDocument]:
     """While a version is pinned it is in force, whatever is saved after it."""
     with parts.registry.read() as reader:
         return resources.show(resources.rules_pin, reader, Given({}, {}))
