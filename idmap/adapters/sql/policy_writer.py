@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import delete, insert, select, update
 
 from idmap.adapters.sql.changes import canonical
+from idmap.adapters.sql.difference_writer import DifferenceWriter
 from idmap.adapters.sql.kept_answers import AnswerWriter
 from idmap.adapters.sql.records import profile_text
 from idmap.adapters.sql.rule_writer import RuleWriter
@@ -324,5 +325,5 @@ class PolicyWriter(RuleWriter):
             self._insert(RUNS, {"run_id": run.run_id} | values)
 
 
-class SqlWriter(PolicyWriter, AnswerWriter):
+class SqlWriter(PolicyWriter, AnswerWriter, DifferenceWriter):
     """Implements `RegistryWriter`: accounts, observations and policy in one transaction."""

@@ -253,6 +253,24 @@ class RulesDiffDocument(TypedDict):
     sections: list[SectionDocument]
 
 
+RulesSchemaDocument = TypedDict(
+    "RulesSchemaDocument",
+    {
+        "$schema": str,
+        "$id": str,
+        "title": str,
+        "type": str,
+        "required": list[str],
+        "if": dict[str, Any],
+        "then": dict[str, Any],
+        "else": dict[str, Any],
+        "$defs": dict[str, Any],
+    },
+)
+"""JSON Schema (draft 2020-12) of rule documents."""
+exact(RulesSchemaDocument)
+
+
 @exact
 class RulesVersionDocument(TypedDict):
     """One saved version, without its document."""

@@ -6,7 +6,7 @@ A document is taken whole or refused whole, with the place to mend (`pointer`, R
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Path, Query
 
@@ -52,6 +52,7 @@ from idmap.entrypoints.http.rule_documents import (
     PinnedDocument,
     RulesDiffDocument,
     RulesDocument,
+    RulesSchemaDocument,
     RulesVersionsPage,
     SavedRulesDocument,
     VerdictDocument,
@@ -93,9 +94,9 @@ def show_rules(parts: Parts) -> One[RulesDocument]:
 
 
 @router.get("/v1/rules/schema", summary="JSON Schema of rule documents")
-def show_schema() -> dict[str, Any]:
+def show_schema() -> RulesSchemaDocument:
     """Draft 2020-12; both formats. What it refuses is refused; the parser knows more."""
-    return rules_schema()
+    return cast("RulesSchemaDocument", rules_schema())
 
 
 @router.get("/v1/rules/versions", summary="Versions of the rules")
