@@ -39,9 +39,9 @@ class Linked:
 def person_of(reader: RegistryReader, recorded: Recorded) -> Recorded:
     """What is recorded of the whole person whose one identity `recorded` is: what `decide` gives accounts by.
 
-    `recorded` stands in for what the registry has of that identity.
+    `recorded` stands in for what the registry has of that identity. Who shares an account with others is judged alone.
     """
-    if recorded.account is None:
+    if recorded.account is None or recorded.account.shared:
         return recorded
     others = (facts.recorded for facts in reader.people_of(recorded.account.account_id))
     return as_one([recorded, *(one for one in others if one.identity != recorded.identity)])

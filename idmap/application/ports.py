@@ -24,6 +24,7 @@ from idmap.application.questions import (
     GroupQuestion,
     IdentityQuestion,
     Page,
+    RulesPin,
     RulesVersion,
 )
 from idmap.domain.accounts import Account, AccountEvent, AccountState, AccountTerms, PosixGroup
@@ -237,7 +238,16 @@ class RegistryReader(Protocol):
 
     def issuers(self) -> tuple[IssuerProfile, ...]: ...
     def rules(self) -> RuleSet:
-        """The newest version; EMPTY_RULES when there is none."""
+        """The version in force: the pinned one, else the newest; EMPTY_RULES when there is none."""
+        ...
+
+    def rules_pin(self) -> RulesPin | None: ...
+    def rules_of(self, version: int) -> RuleSet:
+        """One version as it would be in force now. Raises NotFound."""
+        ...
+
+    def check_rules(self, document: Mapping[str, Any]) -> RuleSet:
+        """A document as the next version. Raises RuleFault for what it may not name, as `save_rules` does."""
         ...
 
     def rules_document(self, version: int | None = None) -> tuple[int, Mapping[str, Any]] | None:
@@ -459,6 +469,14 @@ class RegistryWriter(RegistryReader, Protocol):
     def remove_issuer(self, issuer: Issuer) -> None: ...
     def save_rules(self, document: Mapping[str, Any], *, expect_version: int | None) -> RuleSet:
         """A new immutable version. Raises VERSION_CONFLICT, RULE_INVALID, RANGE_UNKNOWN."""
+        ...
+
+    def pin_rules(self, version: int) -> RulesPin:
+        """That version is in force until another is pinned or none is. Raises NotFound."""
+        ...
+
+    def unpin_rules(self) -> None:
+        """The newest version is in force again. Raises NotFound when none is pinned."""
         ...
 
     def add_range(self, new: NumberRange) -> None: ...

@@ -128,3 +128,17 @@ class RulesVersion:
     author: str
     rules: int
     classes: int
+    reason: str = ""
+    in_force: bool = False
+    """It is the pinned one, or the newest while none is pinned."""
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RulesPin:
+    """The version that is in force whatever is saved after it."""
+
+    version: int
+    pinned_at: int
+    author: str
+    reason: str

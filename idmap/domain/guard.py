@@ -1,7 +1,8 @@
-"""The guard: what one run may take away, and what stops it (law 5: sources lie)."""
+"""The guard: what one run, or one version of the rules, may take away, and what stops it (law 5: sources lie)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from idmap.domain.errors import Conflict
@@ -70,3 +71,40 @@ def require_guard(plan: Plan, report: GuardReport, approved: str | None) -> None
         )
     if report.stopped_by and approved is None:
         raise Conflict(Reason.GUARD_STOPPED, "; ".join(report.stopped_by))
+
+
+class RulesTakeAway(Conflict):
+    """Other rules would take accounts from more people than may lose one at once."""
+
+    def __init__(self, detail: str, loses: int, allowed: int, entitled: int) -> None:
+        super().__init__(Reason.RULES_TAKE_AWAY, detail)
+        self.loses, self.allowed, self.entitled = loses, allowed, entitled
+
+    @property
+    def more(self) -> Mapping[str, object]:
+        return {"loses": self.loses, "allowed": self.allowed, "entitled": self.entitled}
+
+
+def require_few_losses(
+    limits: GuardLimits,
+    *,
+    loses: int,
+    entitled_before: int,
+    entitled_after: int,
+    canaries: Sequence[str] = (),
+    accept: int | None = None,
+) -> None:
+    """Other rules in place of those in force: raises RulesTakeAway unless few enough people lose their entitlement.
+
+    The limits are those of a nightly run, of all who were entitled. Nobody left at all, or a canary lost, is always
+    too much. `accept` is how many losers somebody has looked at and means.
+    """
+    allowed = max(limits.floor, entitled_before * limits.max_percent // 100)
+    stopped = []
+    if loses and not entitled_after:
+        stopped.append("nobody would be entitled to an account any more")
+    if loses > allowed:
+        stopped.append(f"{loses} people would lose theirs; {allowed} of {entitled_before} may")
+    stopped += [f"canary {canary} would lose its account" for canary in sorted(canaries)]
+    if stopped and (accept is None or accept < loses):
+        raise RulesTakeAway("; ".join(stopped), loses, allowed, entitled_before)

@@ -384,7 +384,7 @@ REASONS: Final = MappingProxyType(
         ),
         Reason.RULES_TAKE_AWAY: _T(
             "Saving these rules would take accounts away from more people than may lose one at once.",
-            "Look at 'idmap rules test --file FILE'; if it is meant, say how many: --accept-loss N.",
+            "Look at 'idmap rules test FILE --people --effect loses'; if it is meant, say how many: --accept-loss N.",
         ),
         Reason.CLASS_WITHOUT_PRIMARY_GROUP: _T(
             "An account class names no primary group.", "Add primary_group to the class."

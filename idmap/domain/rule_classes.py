@@ -23,16 +23,8 @@ from idmap.domain.naming_rules import parse_naming
 from idmap.domain.node_access import EVERYWHERE, NODE_CLASS, NodeAccess
 from idmap.domain.reasons import Reason
 from idmap.domain.rule_fields import Fields
+from idmap.domain.rule_schema import MAX_GRACE_DAYS, MAX_POOL, members
 from idmap.domain.rules import SHARED_KINDS, AccountClass, AccountKind, SlurmAssociation
-
-MAX_GRACE_DAYS: Final = 3650
-MAX_POOL: Final = 1_000_000
-_MEMBERS: Final = frozenset(
-    "username username_suffixes range primary_group shell home grace_days membership_grace_days"
-    " approval".split()
-)
-_MORE: Final = frozenset("kind expires node_classes local_groups slurm name size".split())
-"""Of format 2."""
 
 _ONLY_FOR: Final[Mapping[str, frozenset[AccountKind]]] = {
     "name": SHARED_KINDS,
@@ -72,7 +64,7 @@ class ClassDraft:
 
 def read_class(name: str, fields: Fields, format_: int) -> ClassDraft:
     """One class of the document."""
-    fields.only(_MEMBERS | (_MORE if format_ > 1 else frozenset()))
+    fields.only(members("class", format_))
     if not fields.body.get("primary_group"):
         fields.refuse(
             "primary_group", "every class names one", reason=Reason.CLASS_WITHOUT_PRIMARY_GROUP
@@ -125,7 +117,7 @@ def slurm_of(fields: Fields) -> SlurmAssociation | None:
     if not fields.has("slurm"):
         return None
     table = fields.table("slurm", f"{fields.where}: slurm")
-    table.only({"account", "qos"})
+    table.only(members("slurm"))
     account, qos = table.text("account"), table.list("qos")
     for member, names in (("account", [account]), ("qos", qos)):
         if not all(isinstance(one, str) and _SLURM_NAME.fullmatch(one) for one in names):

@@ -23,28 +23,10 @@ from idmap.domain.rule_classes import ClassDraft, local_groups_of, read_class, s
 from idmap.domain.rule_examples import read_example
 from idmap.domain.rule_fields import Fields
 from idmap.domain.rule_items import read_group, read_issuer, read_item
+from idmap.domain.rule_schema import FORMATS, MAX_AUTHENTICATION_AGE, MAX_PRIORITY, members
 from idmap.domain.rules import Adds, Administrator, Denies, Gives, Rule, RuleSet
 
-FORMATS: Final = (1, 2)
-MAX_PRIORITY: Final = 1_000_000
-MAX_AUTHENTICATION_AGE: Final = 31 * 86400
-_DOCUMENT: Final = {
-    1: frozenset({"format", "groups", "classes", "rules", "admins"}),
-    2: frozenset({"format", "groups", "classes", "rules", "admins", "demands", "examples"}),
-}
-_RULE: Final = {
-    "account": frozenset(
-        "id effect priority issuer group when class secondary_groups robots subjects".split()
-    ),
-    "add": frozenset(
-        "id effect priority issuer group when secondary_groups node_classes local_groups slurm"
-        " robots subjects".split()
-    ),
-    "deny": frozenset(
-        "id effect priority issuer group when node_classes grace_days reason robots"
-        " subjects".split()
-    ),
-}
+_EFFECTS: Final = ("account", "add", "deny")
 _NO_GROUP: Final = (
     "names nothing that may give an account: a group, an entitlement, a label, an attribute or a"
     " named robot; assurance, e-mail domain and none only narrow"
@@ -61,9 +43,9 @@ def parse_rules(document: Mapping[str, Any], version: int) -> RuleSet:
     format_ = top.body.get("format")
     if type(format_) is not int or format_ not in FORMATS:
         top.refuse("format", "this version of idmap reads 1 and 2")
-    top.only(_DOCUMENT[format_])
+    top.only(members("document", format_))
     groups = top.table("groups", "groups")
-    groups.only({"range"})
+    groups.only(members("groups"))
     table = top.table("classes", "classes")
     classes = {
         name: read_class(name, Fields(body, f"class {name}", table.at(name)), format_)
@@ -112,9 +94,8 @@ def _check_ranges_of_robots(top: Fields, rules: list[Rule]) -> None:
 def _read_rule(fields: Fields, classes: Mapping[str, ClassDraft], format_: int) -> Rule:
     rule_id = fields.label("id")
     fields = fields.named(f"rule {rule_id}")
-    effect = fields.choice("effect", tuple(_RULE), "account") if format_ > 1 else "account"
-    known = _RULE[effect] - (frozenset() if format_ > 1 else {"effect", "priority", "when"})
-    fields.only(known)
+    effect = fields.choice("effect", _EFFECTS, "account") if format_ > 1 else "account"
+    fields.only(members(f"{effect}-rule", format_))
     issuer = read_issuer(fields)
     condition = _read_condition(fields, issuer, effect, format_)
     return Rule(
@@ -173,7 +154,7 @@ def _read_condition(fields: Fields, issuer: Issuer, effect: str, format_: int) -
         group = _wrapped(fields, "group", lambda: read_group(issuer, fields.body["group"]))
         parts[PartName.GROUPS] = Part(PartName.GROUPS, any=frozenset({group}))
     when = fields.table("when", f"{fields.where}: when")
-    when.only({str(name) for name in PartName})
+    when.only(members("when"))
     for name in PartName:
         if when.has(name):
             if name in parts:
@@ -196,7 +177,7 @@ def _read_condition(fields: Fields, issuer: Issuer, effect: str, format_: int) -
 
 def _read_part(when: Fields, name: PartName, issuer: Issuer) -> Part:
     fields = when.table(name, f"{when.where}.{name}")
-    fields.only({"any", "all", "none"})
+    fields.only(members("part"))
 
     def items(member: str) -> frozenset[Item]:
         found = fields.each(member, lambda value: read_item(name, issuer, value))
@@ -215,7 +196,7 @@ def _read_part(when: Fields, name: PartName, issuer: Issuer) -> Part:
 
 def _read_demand(fields: Fields) -> Demand:
     fields = fields.named(f"demand {fields.label('id')}")
-    fields.only("id doors issuers assurance acr capabilities max_authentication_age keys".split())
+    fields.only(members("demand"))
     doors = frozenset(fields.each("doors", _read_door))
     if not doors:
         fields.refuse("doors", "at least one")
@@ -251,8 +232,7 @@ def _read_door(value: object) -> Door:
 
 
 def _read_administrator(fields: Fields, format_: int) -> Administrator:
-    members = {"issuer", "subject", "group"} | ({"role", "manages"} if format_ > 1 else set())
-    fields.only(members)
+    fields.only(members("admin", format_))
     issuer = read_issuer(fields)
     if fields.has("subject") == fields.has("group"):
         fields.refuse("", "either subject or group")

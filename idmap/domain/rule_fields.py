@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
+from difflib import get_close_matches
 from typing import Any, Final, NoReturn, TypeVar
 
 from idmap.domain.errors import InvalidInput
@@ -28,6 +29,10 @@ class RuleFault(InvalidInput):
         super().__init__(reason, detail)
         self.pointer = pointer
         """RFC 6901; empty for the whole document."""
+
+    @property
+    def more(self) -> Mapping[str, object]:
+        return {"pointer": self.pointer}
 
 
 class Fields:
@@ -60,7 +65,9 @@ class Fields:
         unknown = sorted(map(str, self.body.keys() - set(members)))
         if unknown:
             known = ", ".join(sorted(members))
-            self.refuse(unknown[0], f"unknown member; known are {known}")
+            nearest = get_close_matches(unknown[0], sorted(members), n=1)
+            meant = f"did you mean {nearest[0]}? " if nearest else ""
+            self.refuse(unknown[0], f"unknown member; {meant}known are {known}")
 
     def has(self, member: str) -> bool:
         """Whether the member is there."""

@@ -8,7 +8,6 @@ costs time, never memory.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
@@ -46,7 +45,6 @@ from idmap.adapters.sql.tables import (
     NODES,
     OBSERVATIONS,
     POSIX_GROUPS,
-    RULE_VERSIONS,
     RUNS,
 )
 from idmap.application.ports import (
@@ -65,7 +63,6 @@ from idmap.application.questions import (
     GroupQuestion,
     IdentityQuestion,
     Page,
-    RulesVersion,
 )
 from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban
@@ -281,14 +278,6 @@ class PageReader:
         last = found[limit - 1] if len(found) > limit else None
         return Page(tuple(found[:limit]), None if last is None else f"{last.started}:{last.run_id}")
 
-    def page_of_rules(self, *, after: After = None, limit: int = 100) -> Page[RulesVersion]:
-        statement = select(RULE_VERSIONS).order_by(RULE_VERSIONS.c.version.desc())
-        if after is not None:
-            statement = statement.where(RULE_VERSIONS.c.version < number_of(after))
-        found = [_rules_version(row) for row in self._db.execute(statement.limit(limit + 1))]
-        more = len(found) > limit
-        return Page(tuple(found[:limit]), found[limit - 1].version if more else None)
-
 
 _POSIX_GROUPS: Final = (
     select(GROUPS.c.issuer, GROUPS.c.path, POSIX_GROUPS.c.name, POSIX_GROUPS.c.gid_number)
@@ -364,14 +353,3 @@ def _is(table: Any, identity: Identity) -> ColumnElement[bool]:
 
 def _both_groups(row: Record) -> tuple[Group, PosixGroup]:
     return Group(Issuer(row.issuer), row.path), posix_group_of(row)
-
-
-def _rules_version(row: Record) -> RulesVersion:
-    document = json.loads(row.document)
-    return RulesVersion(
-        version=row.version,
-        saved_at=row.saved_at,
-        author=row.author,
-        rules=len(document.get("rules", ())),
-        classes=len(document.get("classes", ())),
-    )

@@ -5,12 +5,10 @@ Reading people and accounts in bulk is people.py's; the record of changes is cha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, and_, exists, func, select, union
 
@@ -36,6 +34,7 @@ from idmap.adapters.sql.records import (
     range_of,
     run_of,
 )
+from idmap.adapters.sql.rule_reader import RuleReader
 from idmap.adapters.sql.tables import (
     ACCOUNTS,
     BANS,
@@ -52,7 +51,6 @@ from idmap.adapters.sql.tables import (
     POSIX_GROUPS,
     RANGES,
     REALM,
-    RULE_VERSIONS,
     RUNS,
     WITHHELD,
 )
@@ -60,7 +58,6 @@ from idmap.application.ports import (
     ChangeEntry,
     CredentialKind,
     FactsSaid,
-    FormerPath,
     KeptAnswer,
     MachineCredential,
     NodeStatus,
@@ -81,8 +78,6 @@ from idmap.domain.names import Username
 from idmap.domain.numbers import NumberKind
 from idmap.domain.provisioning import PersonFacts
 from idmap.domain.reasons import Reason
-from idmap.domain.rule_document import parse_rules
-from idmap.domain.rules import EMPTY_RULES, RuleSet, follow_renames, who_names
 
 _RANGES: Final = select(
     RANGES,
@@ -96,7 +91,7 @@ _RANGES: Final = select(
 ).order_by(RANGES.c.first)
 
 
-class SqlReader(PageReader):
+class SqlReader(RuleReader, PageReader):
     """Implements `RegistryReader`."""
 
     def __init__(self, connection: Connection, outside: HighWaterFile | None = None) -> None:
@@ -114,23 +109,6 @@ class SqlReader(PageReader):
     def issuers(self) -> tuple[IssuerProfile, ...]:
         statement = select(ISSUERS.c.profile).order_by(ISSUERS.c.issuer)
         return tuple(profile_of(text) for text in self._db.scalars(statement))
-
-    def rules(self) -> RuleSet:
-        found = self._rules_text(None)
-        if found is None:
-            return EMPTY_RULES
-        return _parsed_rules(*found, group_paths.renamed_since(self._db, found[0]))
-
-    def rules_document(self, version: int | None = None) -> tuple[int, Mapping[str, Any]] | None:
-        found = self._rules_text(version)
-        return None if found is None else (found[0], json.loads(found[1]))
-
-    def _rules_text(self, version: int | None) -> tuple[int, str] | None:
-        statement = select(RULE_VERSIONS.c.version, RULE_VERSIONS.c.document)
-        if version is not None:
-            statement = statement.where(RULE_VERSIONS.c.version == version)
-        row = self._db.execute(statement.order_by(RULE_VERSIONS.c.version.desc()).limit(1)).first()
-        return None if row is None else (row.version, row.document)
 
     def ranges(self) -> tuple[RangeStatus, ...]:
         return tuple(
@@ -172,16 +150,6 @@ class SqlReader(PageReader):
 
     def group_ids(self) -> Mapping[Group, str]:
         return group_paths.group_ids(self._db)
-
-    def former_paths(self) -> tuple[FormerPath, ...]:
-        found = self._rules_text(None)
-        if found is None:
-            return ()
-        written = _parsed_rules(*found)
-        return tuple(
-            FormerPath(former, now, who_names(written, former))
-            for former, now in group_paths.renamed_since(self._db, found[0])
-        )
 
     def members_of(self, group: Group) -> tuple[Username, ...]:
         return group_paths.members_of(self._db, group)
@@ -399,11 +367,3 @@ class SqlReader(PageReader):
             )
         ).first()
         return None if row is None else kept_answer_of(row)
-
-
-@lru_cache(maxsize=8)
-def _parsed_rules(
-    version: int, text: str, renamed: tuple[tuple[Group, Group], ...] = ()
-) -> RuleSet:
-    """A version never changes, so it is parsed once per process, and once more after a group was renamed."""
-    return follow_renames(parse_rules(json.loads(text), version), dict(renamed))

@@ -59,7 +59,7 @@ def _explain(
             "/v1/explain", issuer=issuer, subject=subject, account=account, door=door
         )
     else:
-        given = {"token": _read_token(token_file), "issuer": issuer, "door": door}
+        given = {"token": read_token(token_file), "issuer": issuer, "door": door}
         body = {name: value for name, value in given.items() if value is not None}
         document = site.post("/v1/explain", body)
     stories = [_story(explanation) for explanation in document["explanations"]]
@@ -70,7 +70,8 @@ explain = on_site(_explain)
 """The command itself, for `idmap explain`."""
 
 
-def _read_token(file: Path) -> str:
+def read_token(file: Path) -> str:
+    """The token in a file, or on standard input for `-`. Raises InvalidInput(REQUEST_INVALID)."""
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -24,6 +24,7 @@ from idmap.entrypoints.http import (
     node_routes,
     people_routes,
     policy_routes,
+    rule_routes,
     verifier_routes,
 )
 from idmap.entrypoints.http.comparing import Comparing
@@ -40,6 +41,7 @@ ROUTERS: Final = (
     doors_routes.components,
     doors_routes.people,
     policy_routes.router,
+    rule_routes.router,
     people_routes.router,
     group_routes.router,
     link_routes.people,

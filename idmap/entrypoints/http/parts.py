@@ -18,6 +18,7 @@ from idmap.application.ports import (
 )
 from idmap.application.remembered import Remembered
 from idmap.application.verify_token import TokenVerifier
+from idmap.domain.guard import GuardLimits
 from idmap.entrypoints.http.metrics import ServeMetrics
 from idmap.entrypoints.http.stream import EventHub
 
@@ -36,6 +37,8 @@ class ServeParts:
     realm: str
     keys: IssuerKeys | None = None
     """For nodes that meet a key id before their trust.db does."""
+    guard: GuardLimits = field(default_factory=GuardLimits)
+    """From how many people other rules may take their entitlement at once."""
     site_numbers: tuple[SiteNumbers, ...] = ()
     """What a new range is compared with."""
     poll_seconds: float = 0.05

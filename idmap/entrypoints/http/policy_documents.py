@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, cast
+from typing import NotRequired, cast
 
 from typing_extensions import TypedDict
 
 from idmap.application.ports import RangeStatus
-from idmap.application.questions import RulesVersion
 from idmap.application.site_numbers import SHOWN, CheckedRange
 from idmap.domain.introspection import OnTimeout, Userinfo
 from idmap.domain.issuer_document import profile_document
 from idmap.domain.issuers import GroupsDialect, IssuerProfile, ProfileName, RobotRule
 from idmap.domain.numbers import ForeignNumber, NumberKind, RangePurpose
-from idmap.domain.reasons import Reason
-from idmap.entrypoints.http.answers import Count, Number, Seconds, exact
-from idmap.entrypoints.http.documents import IdentityDocument, Next
-from idmap.entrypoints.http.door_documents import ConsideredDocument
+from idmap.entrypoints.http.answers import Count, Number, exact
 
 
 @exact
@@ -78,67 +74,6 @@ class RemovedIssuerDocument(TypedDict):
     """The issuer that is trusted no more."""
 
     removed: str
-
-
-@exact
-class RulesDocument(TypedDict):
-    """A version of the rules with the document as saved; version 0 has none."""
-
-    version: Count
-    document: dict[str, Any] | None
-
-
-@exact
-class RulesVersionDocument(TypedDict):
-    """One saved version, without its document."""
-
-    version: Count
-    saved_at: Seconds
-    author: str
-    rules: Count
-    classes: Count
-
-
-def rules_version_document(saved: RulesVersion) -> RulesVersionDocument:
-    """Who saved it, and how much it holds."""
-    return {
-        "version": saved.version,
-        "saved_at": saved.saved_at,
-        "author": saved.author,
-        "rules": saved.rules,
-        "classes": saved.classes,
-    }
-
-
-@exact
-class RulesVersionsPage(TypedDict):
-    """Versions, newest first."""
-
-    versions: list[RulesVersionDocument]
-    next: Next
-
-
-@exact
-class VerdictDocument(TypedDict):
-    """What rules say of one identity."""
-
-    allowed: bool
-    reason: Reason
-    rules: list[ConsideredDocument]
-
-
-@exact
-class WhatIfDocument(TypedDict):
-    """Who would gain and who would lose, in numbers and the first few by name."""
-
-    against_version: Count
-    people: Count
-    entitled: Count
-    gains: Count
-    loses: Count
-    moves: Count
-    gaining: list[IdentityDocument]
-    losing: list[IdentityDocument]
 
 
 @exact

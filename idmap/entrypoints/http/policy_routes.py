@@ -8,26 +8,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path, Query
+from fastapi import APIRouter, Body
 
 from idmap.application.administer import remove_issuer, save_issuer
-from idmap.application.compare_rules import compare_rules
-from idmap.application.link_identities import person_of
 from idmap.application.site_numbers import add_range
-from idmap.domain.considered import consider
-from idmap.domain.decision import decide
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
 from idmap.domain.issuer_document import parse_profile
 from idmap.domain.reasons import Reason
-from idmap.domain.rule_document import parse_rules
 from idmap.entrypoints.http import resources
 from idmap.entrypoints.http.answers import Json, One
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, changes
-from idmap.entrypoints.http.documents import identity_document
-from idmap.entrypoints.http.door_documents import considered_document
-from idmap.entrypoints.http.paging import After, words
+from idmap.entrypoints.http.paging import words
 from idmap.entrypoints.http.parts import Parts
 from idmap.entrypoints.http.policy_documents import (
     AddedRangeDocument,
@@ -35,15 +28,10 @@ from idmap.entrypoints.http.policy_documents import (
     IssuersDocument,
     RangesDocument,
     RemovedIssuerDocument,
-    RulesDocument,
-    RulesVersionsPage,
-    VerdictDocument,
-    WhatIfDocument,
     issuer_document,
     range_document,
-    rules_version_document,
 )
-from idmap.entrypoints.http.request_documents import FreeDocument, RangeRequest, RulesTestRequest
+from idmap.entrypoints.http.request_documents import FreeDocument, RangeRequest
 
 router = APIRouter(route_class=AdminRoute, tags=["policy"])
 
@@ -73,7 +61,7 @@ def put_issuer(
     body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> IssuerDocument:
     """The body is the profile; a member `reason` may ride along. Replaces the profile of exactly that issuer string."""
-    document, given = _without_reason(body)
+    document, given = without_reason(body)
     author = author_of(caller, reason, given)
     profile = parse_profile(document)
     save_issuer(parts.registry, author, profile)
@@ -94,77 +82,6 @@ def delete_issuer(
     """Its tokens open nothing any more; accounts stay."""
     remove_issuer(parts.registry, author_of(caller, reason), Issuer(issuer))
     return {"removed": issuer}
-
-
-@router.get("/v1/rules", summary="The newest rules")
-def show_rules(parts: Parts) -> One[RulesDocument]:
-    """The document as saved; `ETag` is its version. Version 0 has no rules: nobody gets an account."""
-    with parts.registry.read() as reader:
-        return resources.show(resources.rules, reader, Given({}, {}))
-
-
-@router.get("/v1/rules/versions", summary="Versions of the rules")
-def list_rules_versions(
-    parts: Parts, after: After = None, limit: Annotated[int, Query(ge=1, le=100)] = 50
-) -> RulesVersionsPage:
-    """Newest first, with who saved them."""
-    with parts.registry.read() as reader:
-        page = reader.page_of_rules(after=after, limit=limit)
-    return {"versions": [rules_version_document(one) for one in page.items], "next": page.next}
-
-
-@router.get("/v1/rules/versions/{version}", summary="One version of the rules")
-def show_rules_version(
-    version: Annotated[int, Path(ge=0, lt=2**31)], parts: Parts
-) -> One[RulesDocument]:
-    """Every version is kept."""
-    with parts.registry.read() as reader:
-        given = Given({"version": str(version)}, {})
-        return resources.show(resources.rules, reader, given)
-
-
-@router.put(
-    "/v1/rules", summary="Save a new version of the rules", dependencies=[changes(resources.rules)]
-)
-def put_rules(
-    body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> RulesDocument:
-    """The body is the document; a member `reason` may ride along. `If-Match` holds the version this one follows."""
-    document, given = _without_reason(body)
-    author = author_of(caller, reason, given)
-    with parts.registry.write(author) as writer:
-        rules = writer.save_rules(document, expect_version=None)
-    return {"version": rules.version, "document": document}
-
-
-@router.post("/v1/rules/test", summary="What would change?")
-def try_rules(body: RulesTestRequest, parts: Parts) -> VerdictDocument | WhatIfDocument:
-    """Decides for one identity, or counts who gains and who loses among everybody on record. Saves nothing."""
-    at = parts.clock()
-    with parts.registry.read() as reader:
-        saved = reader.rules()
-        rules = saved if body.document is None else parse_rules(body.document, saved.version + 1)
-        if body.identity is not None:
-            recorded = person_of(reader, reader.recorded(body.identity.identity()))
-            decision = decide(recorded, rules, at)
-            return {
-                "allowed": decision.allowed,
-                "reason": decision.reason,
-                "rules": [
-                    considered_document(one) for one in consider(recorded, rules, decision.grant)
-                ],
-            }
-    found = compare_rules(parts.registry, rules, at)
-    return {
-        "against_version": saved.version,
-        "people": found.people,
-        "entitled": found.entitled,
-        "gains": found.gains,
-        "loses": found.loses,
-        "moves": found.moves,
-        "gaining": [identity_document(identity) for identity in found.gaining],
-        "losing": [identity_document(identity) for identity in found.losing],
-    }
 
 
 @router.get("/v1/ranges", summary="Number ranges")
@@ -197,7 +114,7 @@ def post_range(
     }
 
 
-def _without_reason(body: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+def without_reason(body: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     given = body.get("reason")
     if given is not None and not isinstance(given, str):
         raise InvalidInput(Reason.REQUEST_INVALID, "reason: a string is needed")

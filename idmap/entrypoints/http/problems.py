@@ -101,6 +101,17 @@ class ProblemDocument(TypedDict):
     correlation_id: Annotated[str, Field(description="The same in the service's log.")]
     detail: NotRequired[str]
     concerns: NotRequired[Annotated[str, Field(description="The credential, or a token sent.")]]
+    pointer: NotRequired[
+        Annotated[str, Field(description="The place in the document sent (RFC 6901).")]
+    ]
+    findings: NotRequired[
+        Annotated[
+            list[dict[str, str]], Field(description="All that was found in rules that are refused.")
+        ]
+    ]
+    loses: NotRequired[Annotated[int, Field(description="Of `rules_take_away`: how many people.")]]
+    allowed: NotRequired[Annotated[int, Field(description="How many may, unless accepted.")]]
+    entitled: NotRequired[Annotated[int, Field(description="Of how many.")]]
 
 
 _log = structlog.get_logger("idmap.http")
@@ -132,6 +143,7 @@ def problem(
     status: int | None = None,
     concerns: str | None = None,
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Response:
     """One problem document."""
     code = status or STATUS[reason]
@@ -148,7 +160,7 @@ def problem(
     if concerns:
         body["concerns"] = concerns
     return JSONResponse(
-        body,
+        {**body, **(more or {})},
         status_code=code,
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store", **(headers or {})},
@@ -206,6 +218,7 @@ async def _on_idmap_error(request: Request, error: Exception) -> Response:
         detail=error.detail if sees_detail else None,
         concerns=concerns,
         headers=headers,
+        more=error.more if sees_detail else None,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 from math import isfinite
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from fastapi import Path
 from pydantic import (
@@ -18,12 +18,15 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    model_validator,
 )
 
+from idmap.application.compare_rules import PeopleAsked, parse_identity
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Identity, Issuer, parse_subject
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.reasons import Reason
+from idmap.domain.what_if import Effect
 
 MAX_DEPTH: Final = 32
 """Rules are some ten deep."""
@@ -197,10 +200,46 @@ class ComponentRequest(_Request):
 
 
 class RulesTestRequest(_Request):
-    """Rules to try, on one identity or on everybody. Without a document, the saved ones."""
+    """Rules to try: on one identity, on a token shown at a door, or on everybody. Else those in force."""
 
     document: FreeDocument | None = None
     identity: IdentityRequest | None = None
+    token: SecretStr | None = Field(default=None, description="An access token, whole.")
+    door: Name | None = Field(default=None, description="With `token`: where it is shown.")
+    issuer: IssuerText | None = Field(default=None, description="Whose an opaque token is.")
+    people: Flag = Field(default=False, description="Of everybody: also who they are.")
+    effect: Effect | None = Field(
+        default=None, description="With `people`: those whom this reaches."
+    )
+    after: str | None = Field(
+        default=None,
+        max_length=2400,
+        pattern=NO_ZERO_BYTE,
+        description="With `people`: the `next` of a page.",
+    )
+    limit: Whole = Field(default=100, ge=1, le=1000, description="With `people`: at most so many.")
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        if self.identity is not None and self.token is not None:
+            raise ValueError("either identity or token")
+        if (self.token is None) != (self.door is None):
+            raise ValueError("token and door come together")
+        return self
+
+    def people_asked(self) -> PeopleAsked | None:
+        """The page that is wanted, if any. Raises InvalidInput(REQUEST_INVALID)."""
+        if not self.people:
+            return None
+        after = None if self.after is None else parse_identity(self.after)
+        return PeopleAsked(self.effect, after, self.limit)
+
+
+class VersionRequest(_Request):
+    """A version to go back to, or to pin."""
+
+    version: Whole = Field(ge=1, lt=2**31)
+    reason: ReasonText = None
 
 
 class NodeReport(_Request):

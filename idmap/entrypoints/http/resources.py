@@ -36,8 +36,9 @@ from idmap.entrypoints.http.machine_documents import (
     component_document,
     node_document,
 )
-from idmap.entrypoints.http.policy_documents import IssuerDocument, RulesDocument, issuer_document
+from idmap.entrypoints.http.policy_documents import IssuerDocument, issuer_document
 from idmap.entrypoints.http.request_documents import identity_from
+from idmap.entrypoints.http.rule_documents import PinDocument, RulesDocument, pin_document
 
 D = TypeVar("D")
 
@@ -116,8 +117,10 @@ def issuer(reader: RegistryReader, given: Given) -> Representation[IssuerDocumen
 
 
 def rules(reader: RegistryReader, given: Given) -> Representation[RulesDocument] | None:
-    """`/v1/rules`, or one version of them: a version never changes, so it is its own tag."""
+    """`/v1/rules`, or one version of them: a version never changes, so it is its own tag. Which one is in force may
+    change beside it."""
     asked = given.path.get("version")
+    in_force = reader.rules().version
     if asked is None:
         version, document = reader.rules_document() or (0, None)
         location = "/v1/rules"
@@ -130,8 +133,17 @@ def rules(reader: RegistryReader, given: Given) -> Representation[RulesDocument]
     answer: RulesDocument = {
         "version": version,
         "document": None if document is None else dict(document),
+        "in_force": in_force,
     }
-    return Representation(answer, location, EntityTag(str(version)))
+    same = version == in_force
+    tag = str(version) if same and asked is None else f"{version}-of-{in_force}"
+    return Representation(answer, location, EntityTag(tag))
+
+
+def rules_pin(reader: RegistryReader, _given: Given) -> Representation[PinDocument]:
+    """`/v1/rules/pin`: there is always one to show, pinned or not."""
+    newest = (reader.rules_document() or (0, None))[0]
+    return Representation.of(pin_document(reader.rules_pin(), newest), "/v1/rules/pin")
 
 
 def ban(reader: RegistryReader, given: Given) -> Representation[BanDocument] | None:

@@ -136,6 +136,9 @@ def known() -> Mapping[str, list[Any]]:
         "path account": ["alice", "bob"],
         "path ban_id": [1, 2, 3],
         "path version": [1, 2, 0],
+        "path other": [2, 1, 9],
+        "query accept_loss": [100],
+        "query expect_version": [2, 1],
         "path evidence_id": [1, 2, 3],
         "path sha256": [hashlib.sha256(CHUNK).hexdigest()],
         "query issuer": [ISSUER, OTHER],
@@ -168,8 +171,12 @@ def known() -> Mapping[str, list[Any]]:
         "POST /v1/rules/test": [
             {"document": dict(RULES)},
             {"document": dict(RULES), "identity": identity},
+            {"document": dict(RULES), "people": True, "effect": "loses", "limit": 1},
+            {"token": token, "door": str(PORTAL)},
             {},
         ],
+        "POST /v1/rules/rollback": [{"version": 1}],
+        "PUT /v1/rules/pin": [{"version": 1}],
         "POST /v1/ranges": [
             {"name": "robots", "purpose": "robots", "first": 210000, "last": 210099}
         ],

@@ -14,6 +14,11 @@ OPEN_DOCUMENTS = {
     "ChangeDocument.body",
     "RunDocument.plan",
     "RulesDocument.document",
+    "SavedRulesDocument.document",
+    "RulesSchemaDocument.if",
+    "RulesSchemaDocument.then",
+    "RulesSchemaDocument.else",
+    "RulesSchemaDocument.$defs",
     "KeyDocument.key",
 }
 """Members that are objects of somebody else's: a change's, a plan's, the site's rules, an issuer's key."""

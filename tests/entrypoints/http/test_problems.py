@@ -107,7 +107,7 @@ def test_every_refusal_has_the_same_shape(
     body = answer.json()
     assert (answer.status_code, body["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
-    assert set(body) - {"detail", "concerns"} == SHAPE
+    assert set(body) - {"detail", "concerns", "pointer"} == SHAPE
     assert body["status"] == status
     assert body["type"] == f"urn:idmap:reason:{code}"
     assert (body["title"], body["next_step"]) == (
