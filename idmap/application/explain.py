@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from idmap.application.differences import difference_check
 from idmap.application.link_identities import person_of
 from idmap.application.open_account import facts_with_token
 from idmap.application.ports import Registry, RegistryReader
@@ -109,6 +110,13 @@ def _explain(
     if facts.groups != person.groups:
         added = ", ".join(sorted(group.path for group in facts.groups - person.groups))
         checks.append(Check("groups this token may put on record", added, passed=True))
+    if facts.facts != person.facts:
+        changed = [f"+ {fact}" for fact in sorted(facts.facts - person.facts)]
+        changed += [f"- {fact}" for fact in sorted(person.facts - facts.facts)]
+        checks.append(Check("facts this token may put on record", "; ".join(changed), passed=True))
+    difference = None if claims is None else difference_check(reader, claims)
+    if difference is not None:
+        checks.append(difference)
     if door is not None:
         reasons = decide(recorded, rules, at, door, claims).reasons
     elif recorded.account is not None:
@@ -136,6 +144,7 @@ def _recorded_checks(recorded: Recorded, at: int) -> tuple[Check, ...]:
     checks = [
         Check("active at the source", str(recorded.identity), recorded.active_at_source),
         Check("groups on record", groups, bool(recorded.groups)),
+        *_fact_check(recorded),
         Check("no ban in force", _bans(recorded.bans, at), not _in_force(recorded.bans, at)),
     ]
     if account is None:
@@ -145,6 +154,12 @@ def _recorded_checks(recorded: Recorded, at: int) -> tuple[Check, ...]:
     if account.grace_until is not None:
         shown += f" until {account.grace_until}"
     return (*checks, Check("account", f"{shown}: {reason}", reason is Reason.OK))
+
+
+def _fact_check(recorded: Recorded) -> tuple[Check, ...]:
+    """No line where there are none: most sites' rules ask for groups alone."""
+    facts = "; ".join(f"{fact.kind} {fact.value}" for fact in sorted(recorded.facts))
+    return (Check("facts on record", facts, passed=True),) if facts else ()
 
 
 def _in_force(bans: tuple[Ban, ...], at: int) -> tuple[Ban, ...]:

@@ -19,6 +19,7 @@ from idmap.application.questions import (
     AccountQuestion,
     BanQuestion,
     ChangeQuestion,
+    DifferenceQuestion,
     EvidenceQuestion,
     GroupQuestion,
     IdentityQuestion,
@@ -28,6 +29,8 @@ from idmap.application.questions import (
 from idmap.domain.accounts import Account, AccountEvent, AccountState, AccountTerms, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
+from idmap.domain.differences import Difference
+from idmap.domain.facts import Fact, FactKind
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
@@ -189,6 +192,8 @@ class Listing:
     """Records that could not be read in full, for the report."""
     group_ids: Mapping[Group, str] = field(default_factory=dict)
     """The issuer's own stable ids of the watched groups, where it has any; under their paths of now."""
+    covers: frozenset[FactKind] = frozenset(FactKind)
+    """Kinds of facts that the source tells of its people: its silence about others means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +211,16 @@ class ListedPerson:
     """Who the source says they are too: evidence, never a link."""
     spelling: Spelling = NO_SPELLING
     """What may spell a username; the registry keeps what some class of the rules needs."""
+    facts: frozenset[Fact] = frozenset()
+    """Of the listing's issuer; the registry keeps the kinds that some rule asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactsSaid:
+    """What is on record of one identity beside groups, by who said it."""
+
+    by_sources: frozenset[Fact]
+    by_tokens: frozenset[Fact]
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +287,30 @@ class RegistryReader(Protocol):
 
     def find_evidence(self, evidence_id: int) -> Evidence | None: ...
 
+    # tokens compared with sources
+
+    def listed_groups(self) -> Mapping[Group, int]:
+        """The groups that a complete listing covered, and when the newest one of each began."""
+        ...
+
+    def said_by_sources(
+        self, identities: Collection[Identity]
+    ) -> Mapping[Identity, frozenset[Group]]:
+        """The groups that sources, not tokens, say; of the identities on record whose record could be read."""
+        ...
+
+    def differences_of(self, identities: Collection[Identity]) -> tuple[Difference, ...]:
+        """Those that stand."""
+        ...
+
+    def count_differences(self, since: int) -> int:
+        """How many were last seen then or later."""
+        ...
+
+    def page_of_differences(
+        self, asked: DifferenceQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[Difference]: ...
+
     def people(self) -> Iterator[PersonFacts]:
         """Every identity ever recorded, with its groups, account and bans; bounded memory."""
         ...
@@ -329,6 +368,14 @@ class RegistryReader(Protocol):
 
     def facts(self, identity: Identity) -> PersonFacts | None:
         """Everything on record that a plan looks at; None for an identity never seen."""
+        ...
+
+    def facts_said(self, identity: Identity) -> FactsSaid:
+        """What `Recorded.facts` unites."""
+        ...
+
+    def observed_fact_kinds(self) -> frozenset[tuple[Issuer, FactKind]]:
+        """The kinds of facts that a source says of anybody, by issuer."""
         ...
 
     # numbers: what the ledger says of them
@@ -477,7 +524,8 @@ class RegistryWriter(RegistryReader, Protocol):
     ) -> frozenset[Identity]:
         """Replaces what this source said of the watched groups, and supersedes older token observations of them.
 
-        A person who is not listed keeps their identity and loses the watched groups; unreadable ones are left alone.
+        A person who is not listed keeps their identity and loses the watched groups and what the source said of them
+        beside; unreadable ones are left alone. Facts that no rule asks for any more go, whoever said them.
         With `only`, nobody but these is touched, at the cost of these. Gives those whose record changed.
         A group whose stable id is known under another path was renamed: it keeps gid and name.
         Raises Conflict(GROUP_REPLACED) when a path belongs to another id than before.
@@ -493,8 +541,13 @@ class RegistryWriter(RegistryReader, Protocol):
         *,
         robot: bool = False,
         spelling: Spelling = NO_SPELLING,
+        facts: frozenset[Fact] | None = None,
     ) -> None:
-        """What a token said, where the issuer's profile lets it be recorded. `robot` marks; it never unmarks."""
+        """What a token said, where the issuer's profile lets it be recorded. `robot` marks; it never unmarks.
+
+        `facts` replace what tokens said of the identity before, unless a newer one was recorded; None says nothing of
+        facts. Only kinds that some rule asks for are kept.
+        """
         ...
 
     def add_ban(
@@ -541,6 +594,20 @@ class RegistryWriter(RegistryReader, Protocol):
 
     def forget_answers(self, at: int) -> int:
         """Removes those expired by then; gives how many."""
+        ...
+
+    # --- differences between tokens and sources: observations, so neither on the record nor in the revision
+
+    def save_differences(self, found: Collection[Difference]) -> None:
+        """Adds them, or sees them again. People who are on no record are passed over."""
+        ...
+
+    def settle_differences(self, settled: Collection[Difference]) -> None:
+        """Token and source agree by now."""
+        ...
+
+    def forget_differences(self, before: int) -> int:
+        """Removes those last seen before then; gives how many."""
         ...
 
 
@@ -606,9 +673,15 @@ class Source(Protocol):
     issuer: Issuer
 
     def observe(
-        self, watched: frozenset[Group], progress: Progress, known: Mapping[Group, str]
+        self,
+        watched: frozenset[Group],
+        progress: Progress,
+        known: Mapping[Group, str],
+        facts: frozenset[FactKind],
     ) -> Listing:
-        """`known`: stable ids that this source said before, so that it finds a group that was renamed since."""
+        """`known`: stable ids that this source said before, so that it finds a group that was renamed since.
+        `facts`: what the rules ask for beside groups; nothing else need be read.
+        """
         ...
 
 

@@ -11,6 +11,7 @@ from datetime import date
 from typing import Generic, TypeVar
 
 from idmap.domain.accounts import AccountState
+from idmap.domain.differences import DifferenceKind
 from idmap.domain.identity import Identity
 from idmap.domain.linking import EvidenceState
 
@@ -71,6 +72,18 @@ class EvidenceQuestion:
     """Open evidence that its source withdrew is left out."""
     linkable: bool = False
     """Only what names an identity that a door here takes, and that is not linked to the person already."""
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceQuestion:
+    """Which differences between tokens and sources. In order of first sight of their identities."""
+
+    issuer: str | None = None
+    group: str | None = None
+    """The group's path."""
+    kind: DifferenceKind | None = None
+    account_id: int | None = None
+    """Of an identity linked to it."""
 
 
 @dataclass(frozen=True, slots=True)

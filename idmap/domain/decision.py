@@ -52,7 +52,7 @@ class Recorded:
     also: frozenset[Identity] = frozenset()
     """Other identities whose facts these are too, where `persons.as_one` put a person together."""
     facts: frozenset[Fact] = frozenset()
-    """What else is on record that rules ask for."""
+    """What else sources and tokens said, of the kinds that some rule asks for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from idmap.domain.errors import Conflict
+from idmap.domain.facts import FactKind
 from idmap.domain.groups import Group
+from idmap.domain.identity import Issuer
 from idmap.domain.plans import JoinAccount, OpenAccount, OpenGroup, Plan
 from idmap.domain.reasons import Reason
 
@@ -33,10 +35,15 @@ class GuardReport:
 
 
 def check_guard(
-    plan: Plan, limits: GuardLimits, population: int, emptied: tuple[Group, ...]
+    plan: Plan,
+    limits: GuardLimits,
+    population: int,
+    emptied: tuple[Group, ...],
+    unsaid: tuple[tuple[Issuer, FactKind], ...] = (),
 ) -> GuardReport:
     """Counts the accounts that lose something. `population`: usable accounts before the plan;
-    `emptied`: groups that had members and now have none. The caller decides what a stop means."""
+    `emptied`: groups that had members and now have none; `unsaid`: kinds of facts that a source said of somebody and
+    now says of nobody, as after a change of its configuration. The caller decides what a stop means."""
     losers = {
         change.username
         for change in plan.changes
@@ -50,6 +57,8 @@ def check_guard(
         stopped.append(f"canary {canary} would lose something")
     for group in emptied:
         stopped.append(f"group {group.path} is empty now and was not before")
+    for issuer, kind in unsaid:
+        stopped.append(f"nobody of {issuer} has any {kind} now, and somebody had one before")
     return GuardReport(len(losers), allowed, population, tuple(stopped))
 
 

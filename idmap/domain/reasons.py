@@ -108,6 +108,7 @@ class Reason(StrEnum):
     SOURCE_UNAVAILABLE = "source_unavailable"
     SOURCE_REFUSED = "source_refused"
     SOURCE_GROUP_MISSING = "source_group_missing"
+    SOURCE_LACKS_FACTS = "source_lacks_facts"
     GROUP_REPLACED = "group_replaced"
     GUARD_STOPPED = "guard_stopped"
     PLAN_STALE = "plan_stale"
@@ -428,6 +429,10 @@ REASONS: Final = MappingProxyType(
         Reason.SOURCE_GROUP_MISSING: _T(
             "A configured group does not exist at the source; nothing was changed.",
             "Check the group's full path in the source's settings.",
+        ),
+        Reason.SOURCE_LACKS_FACTS: _T(
+            "The source cannot tell what the rules ask for; nothing was changed.",
+            "Take the condition out of the rules, or read the issuer by a source that tells it.",
         ),
         Reason.GROUP_REPLACED: _T(
             "A group was made anew at the source under the path of another; nothing was changed.",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
 
-from idmap.adapters.sql import changes, evidence, people
+from idmap.adapters.sql import changes, differences, evidence, people
 from idmap.adapters.sql.keyset import (
     After,
     Rows,
@@ -60,6 +60,7 @@ from idmap.application.questions import (
     AccountQuestion,
     BanQuestion,
     ChangeQuestion,
+    DifferenceQuestion,
     EvidenceQuestion,
     GroupQuestion,
     IdentityQuestion,
@@ -69,6 +70,7 @@ from idmap.application.questions import (
 from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
+from idmap.domain.differences import Difference
 from idmap.domain.errors import InvalidInput
 from idmap.domain.groups import PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity, Issuer
@@ -202,6 +204,11 @@ class PageReader:
             limit,
             lambda row: evidence.evidence_of(self._db, row),
         )
+
+    def page_of_differences(
+        self, asked: DifferenceQuestion, *, after: After = None, limit: int = 100
+    ) -> Page[Difference]:
+        return differences.page_of_differences(self._db, asked, after, limit)
 
     def page_of_nodes(
         self, *, node_class: str | None = None, after: str | None = None, limit: int = 100

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import delete, insert, select, update
 
 from idmap.adapters.sql.changes import canonical
+from idmap.adapters.sql.difference_writer import DifferenceWriter
 from idmap.adapters.sql.group_paths import renamed_since
 from idmap.adapters.sql.kept_answers import AnswerWriter
 from idmap.adapters.sql.link_writer import LinkWriter
@@ -424,5 +425,5 @@ def _purposes(rule: Rule, given: AccountClass) -> tuple[RangePurpose, ...]:
     return _FOR_ROBOTS if rule.condition.robots else (RangePurpose.PEOPLE,)
 
 
-class SqlWriter(PolicyWriter, AnswerWriter):
+class SqlWriter(PolicyWriter, AnswerWriter, DifferenceWriter):
     """Implements `RegistryWriter`: accounts, observations and policy in one transaction."""

@@ -14,7 +14,15 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, exists, func, select, union
 
-from idmap.adapters.sql import changes, evidence, group_paths, numbers, people
+from idmap.adapters.sql import (
+    changes,
+    differences,
+    evidence,
+    facts,
+    group_paths,
+    numbers,
+    people,
+)
 from idmap.adapters.sql.high_water import HighWaterFile
 from idmap.adapters.sql.pages import PageReader
 from idmap.adapters.sql.records import (
@@ -51,6 +59,7 @@ from idmap.adapters.sql.tables import (
 from idmap.application.ports import (
     ChangeEntry,
     CredentialKind,
+    FactsSaid,
     FormerPath,
     KeptAnswer,
     MachineCredential,
@@ -61,7 +70,9 @@ from idmap.application.ports import (
 from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
+from idmap.domain.differences import Difference
 from idmap.domain.errors import Conflict, NotFound
+from idmap.domain.facts import FactKind
 from idmap.domain.groups import PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
@@ -240,6 +251,12 @@ class SqlReader(PageReader):
     def facts(self, identity: Identity) -> PersonFacts | None:
         return people.find_person(self._db, identity)
 
+    def facts_said(self, identity: Identity) -> FactsSaid:
+        return facts.facts_said(self._db, identity)
+
+    def observed_fact_kinds(self) -> frozenset[tuple[Issuer, FactKind]]:
+        return facts.observed_kinds(self._db)
+
     def people_of(self, account_id: int) -> tuple[PersonFacts, ...]:
         return people.people_of(self._db, account_id)
 
@@ -248,6 +265,20 @@ class SqlReader(PageReader):
 
     def find_evidence(self, evidence_id: int) -> Evidence | None:
         return evidence.find_evidence(self._db, evidence_id)
+
+    def listed_groups(self) -> Mapping[Group, int]:
+        return differences.listed_groups(self._db)
+
+    def said_by_sources(
+        self, identities: Collection[Identity]
+    ) -> Mapping[Identity, frozenset[Group]]:
+        return differences.said_by_sources(self._db, identities)
+
+    def differences_of(self, identities: Collection[Identity]) -> tuple[Difference, ...]:
+        return differences.differences_of(self._db, identities)
+
+    def count_differences(self, since: int) -> int:
+        return differences.count_differences(self._db, since)
 
     def people(self) -> Iterator[PersonFacts]:
         return people.every_person(self._db)

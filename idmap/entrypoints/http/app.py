@@ -13,7 +13,9 @@ from typing import Final
 from fastapi import FastAPI
 
 from idmap import __version__
+from idmap.application.differences import AssertedGroups
 from idmap.entrypoints.http import (
+    difference_routes,
     doors_routes,
     group_routes,
     health_routes,
@@ -24,6 +26,7 @@ from idmap.entrypoints.http import (
     policy_routes,
     verifier_routes,
 )
+from idmap.entrypoints.http.comparing import Comparing
 from idmap.entrypoints.http.edge import Edge
 from idmap.entrypoints.http.metrics import ServeMetrics
 from idmap.entrypoints.http.openapi import DocumentedApi
@@ -41,6 +44,7 @@ ROUTERS: Final = (
     group_routes.router,
     link_routes.people,
     link_routes.administrators,
+    difference_routes.router,
     machine_routes.router,
     node_routes.nodes,
     node_routes.anyone,
@@ -72,7 +76,7 @@ def surface(lifespan: Lifespan | None = None) -> DocumentedApi:
 
 
 def create_app(parts: ServeParts) -> FastAPI:
-    """The application over these parts. Start its lifespan to have the event stream running."""
+    """The application over these parts. Start its lifespan to have the event stream running, and tokens compared."""
     hub = EventHub(
         parts.store,
         parts.registry,
@@ -80,17 +84,23 @@ def create_app(parts: ServeParts) -> FastAPI:
         max_streams=parts.max_streams,
     )
     metrics = ServeMetrics(parts.registry, parts.clock)
+    asserted = AssertedGroups()
+    comparing = Comparing(
+        asserted, parts.registry, parts.clock, every_seconds=parts.compare_seconds
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await hub.start()
+        await comparing.start()
         try:
             yield
         finally:
+            await comparing.stop()
             await hub.stop()
 
     app = surface(lifespan)
-    app.state.running = Running(parts, metrics, hub)
+    app.state.running = Running(parts, metrics, hub, asserted)
     add_problem_handlers(app)
     app.add_middleware(Edge, count=metrics.count_request)
     return app

@@ -96,11 +96,14 @@ class _EntranceRoute(_DocumentedRoute):
 async def _enter(request: Request, entrance: Entrance) -> tuple[Caller, Mapping[Hashable, Any]]:
     """Who it is, and what was remembered when they were recognised."""
     headers = request.headers.getlist("authorization")
-    parts = running(request).parts
+    run = running(request)
+    parts = run.parts
     present = parts.remembered.present()
     caller = recognise(present, entrance, headers)
     if caller is None:
         caller = await run_in_threadpool(authenticate, parts, entrance, headers)
+        if entrance is Entrance.API and caller.claims is not None:
+            run.asserted.note(caller.claims)
     request.state.caller = caller
     return caller, present
 

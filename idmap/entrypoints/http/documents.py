@@ -17,6 +17,7 @@ from idmap.application.link_identities import Linked
 from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
+from idmap.domain.facts import FactKind
 from idmap.domain.groups import Group, is_federated
 from idmap.domain.identity import Identity
 from idmap.domain.linking import Evidence, EvidenceState, LinkedIdKind
@@ -138,12 +139,21 @@ def one_account_document(
 
 
 @exact
+class FactDocument(TypedDict):
+    """What is on record beside groups, because some rule asks for its kind."""
+
+    kind: FactKind
+    value: str
+
+
+@exact
 class RecordedDocument(TypedDict):
     """Everything known about one identity; one never seen has no groups and no account."""
 
     identity: IdentityDocument
     active_at_source: bool
     groups: list[str]
+    facts: list[FactDocument]
     account: AccountDocument | None
     bans: list[BanDocument]
 
@@ -154,6 +164,7 @@ def recorded_document(recorded: Recorded) -> RecordedDocument:
         "identity": identity_document(recorded.identity),
         "active_at_source": recorded.active_at_source,
         "groups": sorted(group.path for group in recorded.groups),
+        "facts": [{"kind": fact.kind, "value": fact.value} for fact in sorted(recorded.facts)],
         "account": None if recorded.account is None else account_document(recorded.account),
         "bans": [ban_document(ban) for ban in recorded.bans],
     }

@@ -59,6 +59,7 @@ class ResolveRoute(ComponentRoute):
                 door,
                 _doors_of(caller),
                 run.parts.clock(),
+                run.asserted.note,
             )
         except Refused as refused:
             run.metrics.count_decision(str(door), refused.reason)
@@ -99,6 +100,7 @@ def resolve_token(
             doors,
             parts.clock(),
             body.issuer,
+            run.asserted.note,
         )
     except IdmapError as error:
         if str(door) in doors:

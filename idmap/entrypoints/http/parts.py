@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
+from idmap.application.differences import AssertedGroups
 from idmap.application.ports import (
     Clock,
     IssuerKeys,
@@ -39,6 +40,8 @@ class ServeParts:
     """What a new range is compared with."""
     poll_seconds: float = 0.05
     """How often published documents are looked at; a ban waits this long at most before it is pushed."""
+    compare_seconds: float = 5.0
+    """How often what tokens asserted of groups is compared with what sources said."""
     max_streams: int = 4096
     """Open event streams; one per node, with room for reconnects."""
     keep_answers_seconds: int = 24 * 3600
@@ -52,6 +55,8 @@ class Running:
     parts: ServeParts
     metrics: ServeMetrics
     hub: EventHub
+    asserted: AssertedGroups
+    """What tokens asserted of groups since the last comparison."""
     seen_decisions: set[str] = field(default_factory=set)
     keys_in_use: set[tuple[str, str]] = field(default_factory=set)
     """Caller and `Idempotency-Key` of the requests that are being answered."""
