@@ -153,6 +153,7 @@ def known() -> Mapping[str, list[Any]]:
         "query after": ["1", "alice"],
         "query author": ["test"],
         "query name": ["people"],
+        "query since": ["2026-01-01T00:00:00Z", 1700000000],
         "header Idmap-Reason": ["a test"],
         "POST /v1/resolve": [{"token": token, "door": str(PORTAL)}],
         "POST /v1/me/links": [{"token": second}, {"token": second, "issuer": OTHER}],
