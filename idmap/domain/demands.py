@@ -80,9 +80,7 @@ class Demand:
         return tuple(one.reason for one in self.look(claims, at) if not one.met)
 
 
-def demands_of(
-    demands: Iterable[Demand], door: Door, issuer: Issuer
-) -> Iterator[Demand]:
+def demands_of(demands: Iterable[Demand], door: Door, issuer: Issuer) -> Iterator[Demand]:
     """Those that a token of this issuer must fulfil at this door."""
     return (one for one in demands if one.speaks_of(door, issuer))
 
@@ -95,9 +93,7 @@ def unmet_demands(
     return tuple((one, reason) for one in asked for reason in one.unmet(claims, at))
 
 
-def require_demands(
-    demands: Iterable[Demand], claims: VerifiedClaims, door: Door, at: int
-) -> None:
+def require_demands(demands: Iterable[Demand], claims: VerifiedClaims, door: Door, at: int) -> None:
     """Raises TokenRefused, proved, with what the first demand misses that is not fulfilled."""
     for demand, reason in unmet_demands(demands, claims, door, at):
         raise TokenRefused(reason, f"demand {demand.demand_id} of {door}", proved=True)

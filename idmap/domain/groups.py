@@ -147,7 +147,7 @@ def decode_name(text: str) -> str:
         raise _invalid(text, "has a % that encodes nothing")
     try:
         return unquote_to_bytes(text).decode("utf-8")
-    except UnicodeDecodeError:
+    except UnicodeError:  # also of a lone surrogate, which JSON can carry
         raise _invalid(text, "does not encode UTF-8") from None
 
 

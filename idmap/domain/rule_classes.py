@@ -18,7 +18,7 @@ from idmap.domain.names import is_issuable, is_local_group, spell_group_names
 from idmap.domain.naming_rules import parse_naming
 from idmap.domain.node_access import EVERYWHERE, NODE_CLASS, NodeAccess
 from idmap.domain.reasons import Reason
-from idmap.domain.rule_fields import Fields, RuleFault
+from idmap.domain.rule_fields import MAX_LINE, Fields, RuleFault
 from idmap.domain.rules import SHARED_KINDS, AccountClass, AccountKind, SlurmAssociation
 from idmap.domain.spelling import Naming
 
@@ -72,6 +72,9 @@ class ClassDraft:
 
 def read_class(name: str, fields: Fields, format_: int) -> ClassDraft:
     """One class of the document."""
+    if not name.isprintable() or not 0 < len(name) <= MAX_LINE:
+        shown = Fields(fields.body, "classes", fields.pointer)
+        shown.refuse("", f"the name of a class has 1 to {MAX_LINE} printable characters")
     fields.only(_MEMBERS | (_MORE if format_ > 1 else frozenset()))
     if not fields.body.get("primary_group"):
         fields.refuse(

@@ -30,7 +30,10 @@ _MEMBERS: Final = frozenset(
 )
 _LISTS: Final = ("doors", "issuers", "assurance", "acr", "capabilities")
 _KNOWN: Final = ", ".join(
-    [*(f"compute.{word}" for word in sorted(COMPUTE)), *(f"storage.{w}:/…" for w in sorted(STORAGE))]
+    [
+        *(f"compute.{word}" for word in sorted(COMPUTE)),
+        *(f"storage.{w}:/…" for w in sorted(STORAGE)),
+    ]
 )
 
 

@@ -98,7 +98,8 @@ def _read_classes(top: Fields, format_: int) -> Mapping[str, ClassDraft]:
         named = (row.get("class") for row in rows)
         names &= {name for name in named if isinstance(name, str)}
     tables = {
-        name: Fields(body, f"class {name}", table.at(name)) for name, body in table.body.items()
+        name: Fields(body, f"class {name[:80]}", table.place(name))
+        for name, body in table.body.items()
     }
     return {
         name: read_class(name, fields, format_) for name, fields in tables.items() if name in names

@@ -66,9 +66,12 @@ class Fields:
         raise RuleFault(reason, f"{self.where}: {said}", self.at(member))
 
     def at(self, member: str | int) -> str:
-        """The place of a member."""
-        step = _escaped(str(member))
-        return f"{self.pointer}/{step}" if step else self.pointer
+        """The place of a member; of the table itself without one."""
+        return self.place(str(member)) if member != "" else self.pointer
+
+    def place(self, member: str) -> str:
+        """The same of any name that a table may have, also of an empty one."""
+        return f"{self.pointer}/{member.replace('~', '~0').replace('/', '~1')}"
 
     def only(self, members: Collection[str]) -> None:
         """Refuses members of any other name, with the name that was probably meant."""
@@ -77,7 +80,7 @@ class Fields:
             known = ", ".join(sorted(members))
             shown = unknown[0] if unknown[0].isprintable() and unknown[0] else repr(unknown[0])
             detail = f"{self.where}: {shown[:80]}: unknown member; known are {known}"
-            raise RuleFault(Reason.RULE_INVALID, detail, f"{self.pointer}/{_escaped(unknown[0])}")
+            raise RuleFault(Reason.RULE_INVALID, detail, self.place(unknown[0]))
 
     def has(self, member: str) -> bool:
         """Whether the member is there."""
@@ -213,8 +216,3 @@ def _iso_day(value: object) -> date | None:
 
 def _is_shown(value: str) -> bool:
     return len(value) <= MAX_TEXT and value.isprintable()
-
-
-def _escaped(member: str) -> str:
-    """One step of a JSON Pointer (RFC 6901 §3)."""
-    return member.replace("~", "~0").replace("/", "~1")

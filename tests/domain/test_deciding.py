@@ -140,7 +140,8 @@ def test_a_class_that_is_over_gives_no_new_account_and_takes_none(
     holder = decide(replace(recorded, account=worlds.ACCOUNT), rules, NOW)
     if newcomer.grant is None and holder.grant is not None:
         last = holder.grant.account_class.expires_on
-        assert last is not None and last < worlds.TODAY
+        assert last is not None
+        assert last < worlds.TODAY
         assert newcomer.reasons == (Reason.ACCOUNT_EXPIRED,)
     else:
         assert newcomer.grant == holder.grant

@@ -171,7 +171,7 @@ accounts = st.one_of(
             until,
             "r0",
             access=access,
-        ),  # fmt: skip
+        ),
         st.sampled_from(AccountState),
         st.sampled_from((None, date(2026, 11, 1), TODAY)),
         accesses,
