@@ -55,12 +55,13 @@ def compare_rules(registry: Registry, proposed: RuleSet, at: int) -> RuleCompari
 
 
 def _persons(reader: RegistryReader) -> Iterator[Recorded]:
-    """Everybody once, however many identities they have; only those of shared accounts are held in memory."""
+    """Everybody once, however many identities they have; only those who have several are held in memory. Who shares an
+    account is another person."""
     shared = reader.shared_accounts()
     together: dict[int, list[Recorded]] = {}
     for facts in reader.people():
         account = facts.recorded.account
-        if account is None or account.account_id not in shared:
+        if account is None or account.shared or account.account_id not in shared:
             yield facts.recorded
         else:
             together.setdefault(account.account_id, []).append(facts.recorded)

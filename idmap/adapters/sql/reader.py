@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, exists, func, select, union
 
-from idmap.adapters.sql import changes, evidence, group_paths, numbers, people
+from idmap.adapters.sql import changes, evidence, group_paths, numbers, people, sharing
 from idmap.adapters.sql.high_water import HighWaterFile
 from idmap.adapters.sql.pages import PageReader
 from idmap.adapters.sql.records import (
@@ -216,6 +216,12 @@ class SqlReader(PageReader):
             ACCOUNTS.c.rule_id.in_(sorted(rules)), ACCOUNTS.c.state != str(AccountState.TOMBSTONE)
         )
         return self._db.scalar(statement) or 0
+
+    def count_users(self) -> int:
+        return sharing.count_users(self._db)
+
+    def names_taken(self, names: Collection[str]) -> frozenset[str]:
+        return sharing.names_taken(self._db, names, self.salt())
 
     def every_account(self) -> Iterator[Account]:
         return people.every_account(self._db)
