@@ -50,7 +50,7 @@ def person_of(reader: RegistryReader, recorded: Recorded) -> Recorded:
 def link_own(registry: Registry, own: VerifiedClaims, other: VerifiedClaims, at: int) -> Linked:
     """Links the identity of `other` to the account of `own`: one person, who logged in with both just now.
 
-    Raises Refused: AUTHENTICATION_TOO_OLD, ROBOT_AND_PERSON, the account's own reason when it may not be used;
+    Raises Refused: AUTHENTICATION_TOO_OLD, ROBOT_AND_PERSON, the account's own reason when it may not be used,
     InvalidInput(REQUEST_INVALID) for the same identity twice; and what `check_link` raises.
     """
     if own.identity == other.identity:

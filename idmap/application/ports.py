@@ -268,12 +268,21 @@ class RegistryReader(Protocol):
         """How many accounts, tombstones left out, one of these rules gave."""
         ...
 
+    def count_users(self) -> int:
+        """Accounts that may be used, shared ones once for everybody in them."""
+        ...
+
+    def names_taken(self, names: Collection[str]) -> frozenset[str]:
+        """Of these names those under which no shared account can be opened."""
+        ...
+
     def every_account(self) -> Iterator[Account]:
         """All of them, by account id, in bounded memory."""
         ...
 
     def every_linked_identity(self) -> Iterator[tuple[Identity, int]]:
-        """(identity, uid number) of every identity whose account is not a tombstone; bounded memory."""
+        """(identity, uid number) of every identity whose account is not a tombstone, and of every shared account itself
+        (`holder_of_shared`); bounded memory."""
         ...
 
     def identities_of(self, account_id: int) -> tuple[Identity, ...]: ...
@@ -523,7 +532,9 @@ class RegistryWriter(RegistryReader, Protocol):
         """False when it was linked to this account already. Raises what `check_link` raises."""
         ...
 
-    def unlink_identity(self, account_id: int, identity: Identity) -> None:
+    def unlink_identity(
+        self, account_id: int, identity: Identity, *, by_rule: bool = False
+    ) -> None:
         """Number and name stay with the account. Raises NotFound, and what `check_unlink` raises."""
         ...
 

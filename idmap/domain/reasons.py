@@ -69,6 +69,7 @@ class Reason(StrEnum):
     IDENTITY_NOT_LINKABLE = "identity_not_linkable"
     ROBOT_AND_PERSON = "robot_and_person"
     LAST_IDENTITY = "last_identity"
+    ACCOUNT_SHARED = "account_shared"
     EVIDENCE_CONTRADICTED = "evidence_contradicted"
     EVIDENCE_SETTLED = "evidence_settled"
 
@@ -314,6 +315,10 @@ REASONS: Final = MappingProxyType(
         Reason.LAST_IDENTITY: _T(
             "It is the account's last identity; without it nobody could use the account.",
             "Suspend or close the account first, or link another identity.",
+        ),
+        Reason.ACCOUNT_SHARED: _T(
+            "Who uses this account, the rules say and nobody else.",
+            "Change the rule, or the group it names. To shut one person out, ban the identity or write a deny rule.",
         ),
         Reason.EVIDENCE_CONTRADICTED: _T(
             "More than one person claims this linked id; at most one of them can be right.",
