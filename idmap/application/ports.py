@@ -579,6 +579,10 @@ class RegistryWriter(RegistryReader, Protocol):
         """
         ...
 
+    def forget_facts(self) -> int:
+        """Removes facts of kinds that no rule asks for any more, of everybody; gives how many."""
+        ...
+
     def add_ban(
         self,
         *,
