@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from idmap.domain.accounts import AccountState
 from idmap.domain.identity import Identity
 from idmap.domain.linking import EvidenceState
+from idmap.domain.names import Username
 
 Item = TypeVar("Item")
 
@@ -115,3 +116,16 @@ class RulesVersion:
     author: str
     rules: int
     classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """Somebody in a group, as far as its manager is concerned: nothing of other groups."""
+
+    identity: Identity | None
+    """Recorded in the group; None for an account that holds it without."""
+    active: bool | None
+    """At the identity's source."""
+    username: Username | None
+    state: AccountState | None
+    """Of the account; None without one."""

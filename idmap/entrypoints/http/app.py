@@ -19,6 +19,7 @@ from idmap.entrypoints.http import (
     health_routes,
     link_routes,
     machine_routes,
+    managed_routes,
     node_routes,
     people_routes,
     policy_routes,
@@ -27,6 +28,7 @@ from idmap.entrypoints.http import (
 from idmap.entrypoints.http.edge import Edge
 from idmap.entrypoints.http.metrics import ServeMetrics
 from idmap.entrypoints.http.parts import Running, ServeParts
+from idmap.entrypoints.http.permissions import ROLES_IN_WORDS
 from idmap.entrypoints.http.problems import add_problem_handlers
 from idmap.entrypoints.http.stream import EventHub
 
@@ -36,6 +38,7 @@ ROUTERS: Final = (
     policy_routes.router,
     people_routes.router,
     group_routes.router,
+    managed_routes.router,
     link_routes.people,
     link_routes.administrators,
     machine_routes.router,
@@ -47,7 +50,8 @@ ROUTERS: Final = (
 
 _DESCRIPTION: Final = (
     "Maps federated identities to stable HPC accounts. Every refusal is an RFC 9457 problem with a `code`, "
-    "a `next_step` and a `correlation_id`; every change needs a reason, in the body or as `Idmap-Reason`."
+    "a `next_step` and a `correlation_id`; every change needs a reason, in the body or as `Idmap-Reason`. "
+    f"{ROLES_IN_WORDS}."
 )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from idmap.application.administrators import check_reach
 from idmap.application.local_groups import (
     add_local_group,
     add_member,
@@ -21,6 +22,7 @@ from idmap.application.site_numbers import (
     check_ranges,
 )
 from idmap.domain.numbers import ForeignNumber
+from idmap.domain.roles import Permission
 from idmap.entrypoints.http import resources
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, changes
@@ -32,6 +34,7 @@ from idmap.entrypoints.http.documents import (
     group_document,
 )
 from idmap.entrypoints.http.parts import Parts
+from idmap.entrypoints.http.permissions import needs
 
 router = APIRouter(route_class=AdminRoute, tags=["groups"])
 
@@ -67,6 +70,7 @@ class RebindRequest(_Request):
 
 
 @router.post("/v1/groups", summary="Add a site-local group", status_code=201)
+@needs(Permission.ACCOUNTS)
 def post_group(
     body: LocalGroupRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -81,12 +85,14 @@ def post_group(
     summary="Put an account into a site-local group",
     dependencies=[changes(resources.group)],
 )
+@needs(Permission.ACCOUNTS)
 def post_member(
     name: str, body: MemberRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> Any:
     """Until it is taken out again: no nightly run changes it."""
     author = author_of(caller, reason, body.reason)
     with parts.registry.write(author) as writer:
+        check_reach(writer, caller.held, body.account)
         add_member(writer, name, body.account)
         return _shown(writer, name)
 
@@ -96,11 +102,13 @@ def post_member(
     summary="Take an account out of a site-local group",
     dependencies=[changes(resources.group)],
 )
+@needs(Permission.ACCOUNTS)
 def delete_member(
     name: str, account: str, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> Any:
     """Sessions that run already keep the group."""
     with parts.registry.write(author_of(caller, reason)) as writer:
+        check_reach(writer, caller.held, account)
         remove_member(writer, name, account)
         return _shown(writer, name)
 
@@ -119,6 +127,7 @@ def _of_path(reader: RegistryReader, given: Given) -> Representation | None:
     summary="Accept a group that was made anew at its issuer",
     dependencies=[changes(_of_path)],
 )
+@needs(Permission.POLICY)
 def post_rebind(
     body: RebindRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -129,6 +138,7 @@ def post_rebind(
 
 
 @router.get("/v1/ranges/check", summary="What else on the site uses numbers of the ranges?")
+@needs(Permission.READ)
 def check_site(
     parts: Parts,
     name: Annotated[str | None, Query(max_length=63, description="Only this one.")] = None,
@@ -139,6 +149,7 @@ def check_site(
 
 
 @router.post("/v1/ranges/{name}/foreign", summary="Never issue what something else uses")
+@needs(Permission.POLICY)
 def post_foreign(
     name: str, body: ReasonRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:

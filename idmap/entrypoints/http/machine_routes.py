@@ -16,6 +16,7 @@ from idmap.application.questions import ChangeQuestion
 from idmap.domain.doors import API, parse_door
 from idmap.domain.errors import InvalidInput, NotFound
 from idmap.domain.reasons import Reason
+from idmap.domain.roles import Permission
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.http import paging, resources
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
@@ -40,11 +41,13 @@ from idmap.entrypoints.http.paging import (
     words,
 )
 from idmap.entrypoints.http.parts import Parts
+from idmap.entrypoints.http.permissions import needs
 
 router = APIRouter(route_class=AdminRoute, tags=["machines and the record"])
 
 
 @router.get("/v1/nodes", summary="Enrolled nodes")
+@needs(Permission.READ)
 def list_nodes(
     parts: Parts,
     after: After = None,
@@ -65,6 +68,7 @@ def list_nodes(
 
 
 @router.get("/v1/nodes/{name}", summary="One enrolled node")
+@needs(Permission.READ)
 def show_node(name: str, parts: Parts) -> Response:
     """What it last reported; its `ETag` changes with each report."""
     with parts.registry.read() as reader:
@@ -72,6 +76,7 @@ def show_node(name: str, parts: Parts) -> Response:
 
 
 @router.post("/v1/nodes", summary="Enrol a node", status_code=201)
+@needs(Permission.MACHINES)
 def post_node(
     body: NodeRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -93,6 +98,7 @@ def post_node(
     summary="Revoke a node's credential",
     dependencies=[changes(resources.node)],
 )
+@needs(Permission.MACHINES)
 def delete_node(
     name: str, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -102,6 +108,7 @@ def delete_node(
 
 
 @router.get("/v1/components", summary="Components")
+@needs(Permission.READ)
 def list_components(parts: Parts, after: After = None, limit: Limit = 1000) -> dict[str, Any]:
     """Each with the doors whose tokens it may present; revoked ones too, in the order they were made."""
     with parts.registry.read() as reader:
@@ -110,6 +117,7 @@ def list_components(parts: Parts, after: After = None, limit: Limit = 1000) -> d
 
 
 @router.get("/v1/components/{name}", summary="One component")
+@needs(Permission.READ)
 def show_component(name: str, parts: Parts) -> Response:
     """While its credential is in force."""
     with parts.registry.read() as reader:
@@ -117,6 +125,7 @@ def show_component(name: str, parts: Parts) -> Response:
 
 
 @router.post("/v1/components", summary="Add a component", status_code=201)
+@needs(Permission.MACHINES)
 def post_component(
     body: ComponentRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -138,6 +147,7 @@ def post_component(
     summary="Revoke a component's credential",
     dependencies=[changes(resources.component)],
 )
+@needs(Permission.MACHINES)
 def delete_component(
     name: str, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -147,6 +157,7 @@ def delete_component(
 
 
 @router.get("/v1/changes", summary="The record of changes")
+@needs(Permission.READ)
 def list_changes(
     parts: Parts,
     after: After = None,
@@ -184,6 +195,7 @@ def list_changes(
 
 
 @router.get("/v1/changes/verify", summary="Check the record of changes")
+@needs(Permission.READ)
 def verify_changes(parts: Parts) -> dict[str, Any]:
     """Every commitment and the chain; a problem names what is broken."""
     with parts.registry.read() as reader:
@@ -191,6 +203,7 @@ def verify_changes(parts: Parts) -> dict[str, Any]:
 
 
 @router.get("/v1/runs", summary="Provisioning runs")
+@needs(Permission.READ)
 def list_runs(
     parts: Parts, after: After = None, limit: Annotated[int, Query(ge=1, le=200)] = 20
 ) -> dict[str, Any]:
@@ -201,6 +214,7 @@ def list_runs(
 
 
 @router.post("/v1/explain", summary="Why has a person, or has not, an account?")
+@needs(Permission.READ)
 def explain(body: ExplainRequest, parts: Parts) -> dict[str, Any]:
     """Every check and rule in order. The token is not repeated, stored or logged."""
     given = [body.token, body.identity, body.account]

@@ -20,18 +20,18 @@ from idmap.entrypoints.http.documents import identity_from
 
 Item = TypeVar("Item")
 
-_NO_ZERO_BYTE = r"^[^\x00]*$"
+NO_ZERO_BYTE = r"^[^\x00]*$"
 
 After = Annotated[
     str | None,
-    Query(max_length=300, pattern=_NO_ZERO_BYTE, description="The `next` of the page before."),
+    Query(max_length=300, pattern=NO_ZERO_BYTE, description="The `next` of the page before."),
 ]
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many on a page.")]
 
 
 def words(description: str, length: int = 64) -> Any:
     """A filter by text."""
-    return Query(max_length=length, pattern=_NO_ZERO_BYTE, description=description)
+    return Query(max_length=length, pattern=NO_ZERO_BYTE, description=description)
 
 
 Text = str | None

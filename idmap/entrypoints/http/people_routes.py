@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from idmap.application.account_named import account_named
 from idmap.application.administer import add_ban, lift_ban, move_account
+from idmap.application.administrators import check_own_ban, check_reach
 from idmap.application.ports import Author
 from idmap.application.questions import (
     AccountQuestion,
@@ -19,8 +20,9 @@ from idmap.application.questions import (
 )
 from idmap.domain.accounts import AccountEvent, AccountState, PosixGroup
 from idmap.domain.groups import Group, is_federated
+from idmap.domain.roles import Permission
 from idmap.entrypoints.http import paging, resources
-from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
+from idmap.entrypoints.http.callers import AdminRoute, Caller, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, Resource, changes
 from idmap.entrypoints.http.documents import (
     BanRequest,
@@ -32,6 +34,7 @@ from idmap.entrypoints.http.documents import (
 )
 from idmap.entrypoints.http.paging import After, Limit, Text, asked_identity, paged, words
 from idmap.entrypoints.http.parts import Parts, ServeParts
+from idmap.entrypoints.http.permissions import needs
 
 BanId = Annotated[int, Path(ge=1, lt=2**31)]
 
@@ -39,6 +42,7 @@ router = APIRouter(route_class=AdminRoute, tags=["people"])
 
 
 @router.get("/v1/accounts", summary="Accounts")
+@needs(Permission.READ)
 def list_accounts(
     parts: Parts,
     after: After = None,
@@ -84,6 +88,7 @@ def list_accounts(
 
 
 @router.get("/v1/accounts/{name}", summary="One account")
+@needs(Permission.READ)
 def show_account(name: str, parts: Parts) -> Response:
     """By username, or by uid number: no username is all digits."""
     return _show(parts, resources.account, {"name": name})
@@ -94,12 +99,13 @@ def show_account(name: str, parts: Parts) -> Response:
     summary="Suspend an account",
     dependencies=[changes(resources.account)],
 )
+@needs(Permission.SUSPEND)
 def suspend_account(
     name: str, body: ReasonRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
     """It keeps everything and may not log in. On security grounds, ban: that is at once and past every plan."""
     author = author_of(caller, reason, body.reason)
-    return _moved(parts, name, author, AccountEvent.SUSPENDED_BY_PERSON)
+    return _moved(parts, caller, name, author, AccountEvent.SUSPENDED_BY_PERSON)
 
 
 @router.post(
@@ -107,12 +113,13 @@ def suspend_account(
     summary="Restore a suspended account",
     dependencies=[changes(resources.account)],
 )
+@needs(Permission.SUSPEND)
 def restore_account(
     name: str, body: ReasonRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
     """Active again, with everything it had."""
     author = author_of(caller, reason, body.reason)
-    return _moved(parts, name, author, AccountEvent.RESTORED_BY_PERSON)
+    return _moved(parts, caller, name, author, AccountEvent.RESTORED_BY_PERSON)
 
 
 @router.post(
@@ -120,15 +127,17 @@ def restore_account(
     summary="Close an account for good",
     dependencies=[changes(resources.account)],
 )
+@needs(Permission.ACCOUNTS)
 def close_account(
     name: str, body: ReasonRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
     """There is no way back; its name and number are never given again."""
     author = author_of(caller, reason, body.reason)
-    return _moved(parts, name, author, AccountEvent.CLOSED)
+    return _moved(parts, caller, name, author, AccountEvent.CLOSED)
 
 
 @router.get("/v1/groups", summary="Groups that have a gid")
+@needs(Permission.READ)
 def list_groups(
     parts: Parts,
     after: After = None,
@@ -147,12 +156,14 @@ def list_groups(
 
 
 @router.get("/v1/groups/{name}", summary="One group")
+@needs(Permission.READ)
 def show_group(name: str, parts: Parts) -> Response:
     """By name, or by gid number: no name is all digits."""
     return _show(parts, resources.group, {"name": name})
 
 
 @router.get("/v1/identities", summary="Identities, or what is on record about one")
+@needs(Permission.READ)
 def list_identities(
     parts: Parts,
     after: After = None,
@@ -187,6 +198,7 @@ def list_identities(
 
 
 @router.get("/v1/bans", summary="Bans")
+@needs(Permission.READ)
 def list_bans(
     parts: Parts,
     after: After = None,
@@ -214,12 +226,14 @@ def list_bans(
 
 
 @router.get("/v1/bans/{ban_id}", summary="One ban")
+@needs(Permission.READ)
 def show_ban(ban_id: BanId, parts: Parts) -> Response:
     """Until it is lifted; over by its date or not."""
     return _show(parts, resources.ban, {"ban_id": str(ban_id)})
 
 
 @router.post("/v1/bans", summary="Ban an account or an identity", status_code=201)
+@needs(Permission.BAN)
 def post_ban(
     body: BanRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -237,15 +251,23 @@ def post_ban(
 
 
 @router.delete("/v1/bans/{ban_id}", summary="Lift a ban", dependencies=[changes(resources.ban)])
+@needs(Permission.BAN)
 def delete_ban(
     ban_id: BanId, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
-    """The ban stays on the record."""
-    lift_ban(parts.registry, author_of(caller, reason), ban_id)
+    """The ban stays on the record. Nobody lifts a ban that reaches themselves."""
+    author = author_of(caller, reason)
+    with parts.registry.write(author) as writer:
+        check_own_ban(writer, caller.identity, ban_id)
+    lift_ban(parts.registry, author, ban_id)
     return {"lifted": ban_id}
 
 
-def _moved(parts: ServeParts, name: str, author: Author, event: AccountEvent) -> dict[str, Any]:
+def _moved(
+    parts: ServeParts, caller: Caller, name: str, author: Author, event: AccountEvent
+) -> dict[str, Any]:
+    with parts.registry.write(author) as writer:
+        check_reach(writer, caller.held, name)
     moved = move_account(parts.registry, author, name, event)
     with parts.registry.read() as reader:
         shown = resources.account(reader, Given({"name": moved.username}, {}))

@@ -22,6 +22,7 @@ from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
 from idmap.domain.issuer_document import parse_profile, profile_document
 from idmap.domain.reasons import Reason
+from idmap.domain.roles import Permission
 from idmap.domain.rule_document import parse_rules
 from idmap.entrypoints.http import resources
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
@@ -34,6 +35,7 @@ from idmap.entrypoints.http.documents import (
 )
 from idmap.entrypoints.http.paging import After, paged, words
 from idmap.entrypoints.http.parts import Parts
+from idmap.entrypoints.http.permissions import needs
 
 router = APIRouter(route_class=AdminRoute, tags=["policy"])
 
@@ -41,6 +43,7 @@ Document = Annotated[dict[str, Any], Body()]
 
 
 @router.get("/v1/issuers", summary="Trusted issuers, or one profile")
+@needs(Permission.READ)
 def list_issuers(
     parts: Parts,
     issuer: Annotated[str | None, words("The exact string: its profile alone.", 2048)] = None,
@@ -59,6 +62,7 @@ def list_issuers(
     summary="Trust an issuer, or change its profile",
     dependencies=[changes(resources.issuer)],
 )
+@needs(Permission.POLICY)
 def put_issuer(
     body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -75,6 +79,7 @@ def put_issuer(
     summary="Stop trusting an issuer",
     dependencies=[changes(resources.issuer)],
 )
+@needs(Permission.POLICY)
 def delete_issuer(
     caller: CallerAt,
     parts: Parts,
@@ -87,6 +92,7 @@ def delete_issuer(
 
 
 @router.get("/v1/rules", summary="The newest rules")
+@needs(Permission.READ)
 def show_rules(parts: Parts) -> Response:
     """The document as saved; `ETag` is its version. Version 0 has no rules: nobody gets an account."""
     with parts.registry.read() as reader:
@@ -94,6 +100,7 @@ def show_rules(parts: Parts) -> Response:
 
 
 @router.get("/v1/rules/versions", summary="Versions of the rules")
+@needs(Permission.READ)
 def list_rules_versions(
     parts: Parts, after: After = None, limit: Annotated[int, Query(ge=1, le=100)] = 50
 ) -> dict[str, Any]:
@@ -104,6 +111,7 @@ def list_rules_versions(
 
 
 @router.get("/v1/rules/versions/{version}", summary="One version of the rules")
+@needs(Permission.READ)
 def show_rules_version(version: Annotated[int, Path(ge=0, lt=2**31)], parts: Parts) -> Response:
     """Every version is kept."""
     with parts.registry.read() as reader:
@@ -114,6 +122,7 @@ def show_rules_version(version: Annotated[int, Path(ge=0, lt=2**31)], parts: Par
 @router.put(
     "/v1/rules", summary="Save a new version of the rules", dependencies=[changes(resources.rules)]
 )
+@needs(Permission.POLICY)
 def put_rules(
     body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
@@ -126,6 +135,7 @@ def put_rules(
 
 
 @router.post("/v1/rules/test", summary="What would change?")
+@needs(Permission.READ)
 def try_rules(body: RulesTestRequest, parts: Parts) -> dict[str, Any]:
     """Decides for one identity, or counts who gains and who loses among everybody on record. Saves nothing."""
     at = parts.clock()
@@ -157,6 +167,7 @@ def try_rules(body: RulesTestRequest, parts: Parts) -> dict[str, Any]:
 
 
 @router.get("/v1/ranges", summary="Number ranges")
+@needs(Permission.READ)
 def list_ranges(parts: Parts) -> dict[str, Any]:
     """Every range and how far it is used."""
     with parts.registry.read() as reader:
@@ -164,6 +175,7 @@ def list_ranges(parts: Parts) -> dict[str, Any]:
 
 
 @router.post("/v1/ranges", summary="Add a range", status_code=201)
+@needs(Permission.POLICY)
 def post_range(
     body: RangeRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> dict[str, Any]:
