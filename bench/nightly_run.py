@@ -38,10 +38,10 @@ from idmap.application.ports import (  # noqa: E402
 from idmap.application.provision import RunRequest, run_provision  # noqa: E402
 from idmap.domain.doors import Door, DoorKind  # noqa: E402
 from idmap.domain.groups import Group  # noqa: E402
+from idmap.domain.guard import GuardLimits  # noqa: E402
 from idmap.domain.identity import Issuer  # noqa: E402
 from idmap.domain.issuers import IssuerProfile  # noqa: E402
 from idmap.domain.numbers import NumberRange, RangePurpose  # noqa: E402
-from idmap.domain.provisioning import GuardLimits  # noqa: E402
 from idmap.domain.secrets import Secret  # noqa: E402
 from idmap.entrypoints.clock import system_clock  # noqa: E402
 

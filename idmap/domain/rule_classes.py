@@ -15,9 +15,8 @@ from idmap.domain.errors import InvalidInput
 from idmap.domain.groups import OUR_ISSUERS, PRIVATE_GROUP, Group, parse_group_id
 from idmap.domain.identity import Issuer
 from idmap.domain.names import (
-    ROOT_EQUIVALENT_GROUPS,
     check_generated_name,
-    is_adoptable,
+    is_local_group,
     spell_group_names,
 )
 from idmap.domain.naming_rules import parse_naming
@@ -116,7 +115,7 @@ def local_groups_of(fields: Fields) -> frozenset[str]:
     """Names of groups of the nodes' own; never one that is as good as root (law 10)."""
     names = fields.texts("local_groups")
     for name in sorted(names):
-        if name.lower() in ROOT_EQUIVALENT_GROUPS or not is_adoptable(name):
+        if not is_local_group(name):
             fields.refuse("local_groups", f"{name!r} may not be given")
     return names
 
