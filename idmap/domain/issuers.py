@@ -194,7 +194,10 @@ def check_distinct(profiles: Iterable[IssuerProfile]) -> None:
 
 def is_loopback_url(url: str) -> bool:
     """Whether the URL is plain http to this very host, the one place where plain http may go."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # an address in brackets that is none
+        return False
     return parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
 
 

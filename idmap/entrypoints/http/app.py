@@ -6,8 +6,8 @@ in, and tests/entrypoints/http/route_doors.toml lists them all for a person to r
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from fastapi import FastAPI
@@ -27,10 +27,13 @@ from idmap.entrypoints.http import (
 )
 from idmap.entrypoints.http.edge import Edge
 from idmap.entrypoints.http.metrics import ServeMetrics
+from idmap.entrypoints.http.openapi import DocumentedApi
 from idmap.entrypoints.http.parts import Running, ServeParts
 from idmap.entrypoints.http.permissions import ROLES_IN_WORDS
 from idmap.entrypoints.http.problems import add_problem_handlers
 from idmap.entrypoints.http.stream import EventHub
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 ROUTERS: Final = (
     doors_routes.components,
@@ -55,6 +58,23 @@ _DESCRIPTION: Final = (
 )
 
 
+def surface(lifespan: Lifespan | None = None) -> DocumentedApi:
+    """Every route and what OpenAPI says of it, with nothing behind it."""
+    app = DocumentedApi(
+        title="idmap",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in ROUTERS:
+        # Taken over as they are: an include would wrap each route once more on every request.
+        app.router.routes.extend(router.routes)
+    return app
+
+
 def create_app(parts: ServeParts) -> FastAPI:
     """The application over these parts. Start its lifespan to have the event stream running."""
     hub = EventHub(
@@ -73,19 +93,8 @@ def create_app(parts: ServeParts) -> FastAPI:
         finally:
             await hub.stop()
 
-    app = FastAPI(
-        title="idmap",
-        version=__version__,
-        description=_DESCRIPTION,
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-    )
+    app = surface(lifespan)
     app.state.running = Running(parts, metrics, hub)
-    for router in ROUTERS:
-        # Taken over as they are: an include would wrap each route once more on every request.
-        app.router.routes.extend(router.routes)
     add_problem_handlers(app)
     app.add_middleware(Edge, count=metrics.count_request)
     return app

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine, Hashable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
 from fastapi import Depends, Header, Request
@@ -29,9 +28,11 @@ from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
 from idmap.domain.roles import EVERYTHING, NOBODY, Held
 from idmap.domain.secrets import Secret
-from idmap.entrypoints.http.admin_openapi import documented
+from idmap.entrypoints.http.answers import answering
 from idmap.entrypoints.http.changing import OneChange, changing, fingerprint, parse_key
 from idmap.entrypoints.http.conditions import Conditions
+from idmap.entrypoints.http.entrances import READING, Entrance
+from idmap.entrypoints.http.openapi import documented
 from idmap.entrypoints.http.parts import ServeParts, running
 from idmap.entrypoints.http.permissions import permission_of, require, with_permission
 
@@ -40,24 +41,11 @@ _BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)",
 """RFC 6750 §2.1."""
 
 
-class Entrance(StrEnum):
-    """Where a route is reached, and with what."""
-
-    OPEN = "open"
-    API = "api"
-    ADMIN = "admin"
-    COMPONENT = "component"
-    NODE = "node"
-
-
 _KINDS: Final = {
     Entrance.ADMIN: CredentialKind.ADMIN_KEY,
     Entrance.COMPONENT: CredentialKind.COMPONENT,
     Entrance.NODE: CredentialKind.NODE,
 }
-READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Safe methods (RFC 9110 §9.2.1)."""
-
 _TOKEN_DOORS: Final = {Entrance.API: API, Entrance.ADMIN: ADMIN}
 
 
@@ -84,9 +72,22 @@ class Caller:
         return trusted or reason is Reason.REQUEST_INVALID
 
 
-class _EntranceRoute(APIRoute):
+class _DocumentedRoute(APIRoute):
+    """A route of one entrance, of which OpenAPI knows everything."""
+
     entrance: ClassVar[Entrance]
 
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        run = self.prepared(endpoint, options)
+        super().__init__(path, run, **documented(self.entrance, endpoint, options))
+
+    @staticmethod
+    def prepared(endpoint: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
+        """What FastAPI calls: the endpoint, its document made an answer."""
+        return answering(endpoint, options.get("status_code") or 200)
+
+
+class _EntranceRoute(_DocumentedRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
@@ -115,7 +116,7 @@ async def _enter(request: Request, entrance: Entrance) -> tuple[Caller, Mapping[
     return caller, present
 
 
-class OpenRoute(APIRoute):
+class OpenRoute(_DocumentedRoute):
     """No credential is asked for, and none is looked at."""
 
     entrance: ClassVar[Entrance] = Entrance.OPEN
@@ -140,10 +141,14 @@ class AdminRoute(_EntranceRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.permission = permission_of(endpoint)
-        options = with_permission(endpoint, self.permission, options)
-        if not READING.issuperset(options.get("methods") or ["GET"]):
-            endpoint = changing(endpoint, options.get("status_code") or 200)
-        super().__init__(path, endpoint, **documented(path, options))
+        super().__init__(path, endpoint, **with_permission(endpoint, self.permission, options))
+
+    @staticmethod
+    def prepared(endpoint: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
+        """What changes something runs as one change."""
+        if READING.issuperset(options.get("methods") or ["GET"]):
+            return answering(endpoint, options.get("status_code") or 200)
+        return changing(endpoint, options.get("status_code") or 200)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super(_EntranceRoute, self).get_route_handler()

@@ -6,11 +6,9 @@ version.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query
-from starlette.responses import JSONResponse, Response
 
 from idmap.application.administer import remove_issuer, save_issuer
 from idmap.application.compare_rules import compare_rules
@@ -20,26 +18,38 @@ from idmap.domain.considered import consider
 from idmap.domain.decision import decide
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
-from idmap.domain.issuer_document import parse_profile, profile_document
+from idmap.domain.issuer_document import parse_profile
 from idmap.domain.reasons import Reason
 from idmap.domain.roles import Permission
 from idmap.domain.rule_document import parse_rules
 from idmap.entrypoints.http import resources
+from idmap.entrypoints.http.answers import Json, One
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, changes
-from idmap.entrypoints.http.documents import (
-    RangeRequest,
-    RulesTestRequest,
-    identity_document,
-    range_document,
-)
-from idmap.entrypoints.http.paging import After, paged, words
+from idmap.entrypoints.http.documents import identity_document
+from idmap.entrypoints.http.door_documents import considered_document
+from idmap.entrypoints.http.paging import After, words
 from idmap.entrypoints.http.parts import Parts
 from idmap.entrypoints.http.permissions import needs
+from idmap.entrypoints.http.policy_documents import (
+    AddedRangeDocument,
+    IssuerDocument,
+    IssuersDocument,
+    RangesDocument,
+    RemovedIssuerDocument,
+    RulesDocument,
+    RulesVersionsPage,
+    VerdictDocument,
+    WhatIfDocument,
+    issuer_document,
+    range_document,
+    rules_version_document,
+)
+from idmap.entrypoints.http.request_documents import FreeDocument, RangeRequest, RulesTestRequest
 
 router = APIRouter(route_class=AdminRoute, tags=["policy"])
 
-Document = Annotated[dict[str, Any], Body()]
+Document = Annotated[FreeDocument, Body()]
 
 
 @router.get("/v1/issuers", summary="Trusted issuers, or one profile")
@@ -47,14 +57,14 @@ Document = Annotated[dict[str, Any], Body()]
 def list_issuers(
     parts: Parts,
     issuer: Annotated[str | None, words("The exact string: its profile alone.", 2048)] = None,
-) -> Response:
+) -> Json[IssuersDocument] | One[IssuerDocument]:
     """Every profile. Two issuers whose strings differ by a slash are two issuers."""
     with parts.registry.read() as reader:
         if issuer is not None:
             given = Given({}, {"issuer": issuer})
             return resources.show(resources.issuer, reader, given)
-        profiles = [profile_document(profile) for profile in reader.issuers()]
-    return JSONResponse({"issuers": profiles, "next": None})
+        profiles = [issuer_document(profile) for profile in reader.issuers()]
+    return Json[IssuersDocument]({"issuers": profiles, "next": None})
 
 
 @router.put(
@@ -65,13 +75,13 @@ def list_issuers(
 @needs(Permission.POLICY)
 def put_issuer(
     body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> dict[str, Any]:
+) -> IssuerDocument:
     """The body is the profile; a member `reason` may ride along. Replaces the profile of exactly that issuer string."""
     document, given = _without_reason(body)
     author = author_of(caller, reason, given)
     profile = parse_profile(document)
     save_issuer(parts.registry, author, profile)
-    return profile_document(profile)
+    return issuer_document(profile)
 
 
 @router.delete(
@@ -83,9 +93,9 @@ def put_issuer(
 def delete_issuer(
     caller: CallerAt,
     parts: Parts,
-    issuer: Annotated[str, Query(description="The exact string.")],
+    issuer: Annotated[str, words("The exact string.", 2048)],
     reason: ReasonHeader = None,
-) -> dict[str, Any]:
+) -> RemovedIssuerDocument:
     """Its tokens open nothing any more; accounts stay."""
     remove_issuer(parts.registry, author_of(caller, reason), Issuer(issuer))
     return {"removed": issuer}
@@ -93,7 +103,7 @@ def delete_issuer(
 
 @router.get("/v1/rules", summary="The newest rules")
 @needs(Permission.READ)
-def show_rules(parts: Parts) -> Response:
+def show_rules(parts: Parts) -> One[RulesDocument]:
     """The document as saved; `ETag` is its version. Version 0 has no rules: nobody gets an account."""
     with parts.registry.read() as reader:
         return resources.show(resources.rules, reader, Given({}, {}))
@@ -103,16 +113,18 @@ def show_rules(parts: Parts) -> Response:
 @needs(Permission.READ)
 def list_rules_versions(
     parts: Parts, after: After = None, limit: Annotated[int, Query(ge=1, le=100)] = 50
-) -> dict[str, Any]:
+) -> RulesVersionsPage:
     """Newest first, with who saved them."""
     with parts.registry.read() as reader:
         page = reader.page_of_rules(after=after, limit=limit)
-    return paged("versions", page, asdict)
+    return {"versions": [rules_version_document(one) for one in page.items], "next": page.next}
 
 
 @router.get("/v1/rules/versions/{version}", summary="One version of the rules")
 @needs(Permission.READ)
-def show_rules_version(version: Annotated[int, Path(ge=0, lt=2**31)], parts: Parts) -> Response:
+def show_rules_version(
+    version: Annotated[int, Path(ge=0, lt=2**31)], parts: Parts
+) -> One[RulesDocument]:
     """Every version is kept."""
     with parts.registry.read() as reader:
         given = Given({"version": str(version)}, {})
@@ -125,7 +137,7 @@ def show_rules_version(version: Annotated[int, Path(ge=0, lt=2**31)], parts: Par
 @needs(Permission.POLICY)
 def put_rules(
     body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> dict[str, Any]:
+) -> RulesDocument:
     """The body is the document; a member `reason` may ride along. `If-Match` holds the version this one follows."""
     document, given = _without_reason(body)
     author = author_of(caller, reason, given)
@@ -136,7 +148,7 @@ def put_rules(
 
 @router.post("/v1/rules/test", summary="What would change?")
 @needs(Permission.READ)
-def try_rules(body: RulesTestRequest, parts: Parts) -> dict[str, Any]:
+def try_rules(body: RulesTestRequest, parts: Parts) -> VerdictDocument | WhatIfDocument:
     """Decides for one identity, or counts who gains and who loses among everybody on record. Saves nothing."""
     at = parts.clock()
     with parts.registry.read() as reader:
@@ -147,10 +159,9 @@ def try_rules(body: RulesTestRequest, parts: Parts) -> dict[str, Any]:
             decision = decide(recorded, rules, at)
             return {
                 "allowed": decision.allowed,
-                "reason": str(decision.reason),
+                "reason": decision.reason,
                 "rules": [
-                    {"rule": c.rule_id, "condition": c.condition, "matched": c.matched}
-                    for c in consider(recorded, rules, decision.grant)
+                    considered_document(one) for one in consider(recorded, rules, decision.grant)
                 ],
             }
     found = compare_rules(parts.registry, rules, at)
@@ -168,7 +179,7 @@ def try_rules(body: RulesTestRequest, parts: Parts) -> dict[str, Any]:
 
 @router.get("/v1/ranges", summary="Number ranges")
 @needs(Permission.READ)
-def list_ranges(parts: Parts) -> dict[str, Any]:
+def list_ranges(parts: Parts) -> RangesDocument:
     """Every range and how far it is used."""
     with parts.registry.read() as reader:
         return {"ranges": [range_document(status) for status in reader.ranges()]}
@@ -178,7 +189,7 @@ def list_ranges(parts: Parts) -> dict[str, Any]:
 @needs(Permission.POLICY)
 def post_range(
     body: RangeRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> dict[str, Any]:
+) -> AddedRangeDocument:
     """Ranges are never changed or removed: their numbers are in use for good."""
     author = author_of(caller, reason, body.reason)
     added = add_range(

@@ -8,16 +8,20 @@ Where HTTP itself refuses (405, 413), its own status stands beside the code.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Final, NotRequired
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
+from typing_extensions import TypedDict
 
 from idmap.domain.errors import IdmapError, TokenRefused
 from idmap.domain.reasons import REASONS, Reason
+from idmap.entrypoints.http.answers import exact
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -72,7 +76,37 @@ STATUS: Final[Mapping[Reason, int]] = {
 }
 """Every reason's HTTP status; a test holds it complete."""
 
+_OF_HTTP: Final[Mapping[int, Reason]] = {
+    400: _R.REQUEST_INVALID,
+    404: _R.NOT_FOUND,
+    405: _R.REQUEST_INVALID,
+    413: _R.REQUEST_INVALID,
+    503: _R.SERVICE_UNAVAILABLE,
+}
+"""Where HTTP itself refuses."""
+
+
+@exact
+class ProblemDocument(TypedDict):
+    """A problem (RFC 9457)."""
+
+    type: Annotated[str, Field(examples=["urn:idmap:reason:version_conflict"])]
+    title: Annotated[str, Field(description="One sentence.")]
+    status: int
+    code: Annotated[str, Field(description="Stable; docs/error-codes.md lists them.")]
+    next_step: str
+    correlation_id: Annotated[str, Field(description="The same in the service's log.")]
+    detail: NotRequired[str]
+    concerns: NotRequired[Annotated[str, Field(description="The credential, or a token sent.")]]
+
+
 _log = structlog.get_logger("idmap.http")
+
+
+def codes_of(status: int) -> frozenset[Reason]:
+    """Every code that a problem with this status may have."""
+    of_http = {_OF_HTTP[status]} if status in _OF_HTTP else set()
+    return frozenset(_BY_STATUS.get(status, ())) | of_http
 
 
 def public_reason(error: IdmapError) -> Reason:
@@ -98,7 +132,7 @@ def problem(
 ) -> Response:
     """One problem document."""
     code = status or STATUS[reason]
-    body: dict[str, Any] = {
+    body: ProblemDocument = {
         "type": f"urn:idmap:reason:{reason}",
         "title": REASONS[reason].sentence,
         "status": code,
@@ -189,9 +223,18 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class
-    known = {404: Reason.NOT_FOUND, 503: Reason.SERVICE_UNAVAILABLE}
-    reason = known.get(error.status_code, Reason.REQUEST_INVALID)
+    reason = _OF_HTTP.get(error.status_code, Reason.REQUEST_INVALID)
     log_refusal(request, reason, f"HTTP {error.status_code}", reason, error.status_code)
-    return problem(
-        reason, correlation_id_of(request), status=error.status_code, headers=error.headers
-    )
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _allowed(request)
+    return problem(reason, correlation_id_of(request), status=error.status_code, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the path (RFC 9110 §10.2.1): the router names those of the first route with that path."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))
