@@ -1,8 +1,9 @@
 """Writes the documents that are made from code, or with `--check` tells which of them are stale.
 
 docs/error-codes.md from `idmap.domain.reasons`, docs/settings.md from `idmap.entrypoints.settings`, docs/cli.md
-from the commands' own `--help`, the table in docs/issuers.md from `idmap.domain.profiles`, pam_module/reserved.h
-from `idmap.domain.names`, pam_module/reasons.h from `idmap.domain.reasons`.
+from the commands' own `--help`, the table in docs/issuers.md from `idmap.domain.profiles`, the tables in
+docs/admin-api.md from `idmap.domain.roles`, pam_module/reserved.h from `idmap.domain.names`, pam_module/reasons.h
+from `idmap.domain.reasons`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from idmap.domain import reasons as reasons_module
 from idmap.domain.names import REFUSED_ON_NODES
 from idmap.domain.profiles import READY_MADE
 from idmap.domain.reasons import REASONS, Reason
+from idmap.domain.roles import PERMISSION_MEANS, ROLE_MEANS, Role, roles_with
 from idmap.entrypoints import settings as settings_module
 from idmap.entrypoints.settings import AgentSettings, ServiceSettings
 
@@ -196,9 +198,6 @@ def _command(command: Any, name: str) -> list[str]:
 
 def issuers() -> str:
     """The page as written, with the table of ready-made profiles in its place."""
-    page = (ROOT / "docs/issuers.md").read_text(encoding="utf-8")
-    start, end = "<!-- ready-made: made by `make docs` -->\n", "<!-- end -->\n"
-    before, _, rest = page.partition(start)
     lines = [
         "| Profile | For | Groups are read from | Header `typ` | Only the site knows |",
         "|---|---|---|---|---|",
@@ -211,6 +210,29 @@ def issuers() -> str:
         types = ", ".join(f"`{kind}`" if kind else "absent" for kind in members["accepted_types"])
         needs = ", ".join(f"`{member}`" for member in ready.needs)
         lines.append(f"| `{name}` | {ready.summary} | {claims} | {types} | {needs} |")
+    return _with_tables("docs/issuers.md", "ready-made", lines)
+
+
+def admin_api() -> str:
+    """The page as written, with the tables of roles and permissions in their place."""
+    lines = ["| Role | |", "|---|---|"]
+    lines += [f"| `{role}` | {means} |" for role, means in ROLE_MEANS.items()]
+    lines += [
+        "",
+        f"| Permission | | {' | '.join(Role)} |",
+        "|---|---|" + ":-:|" * len(Role),
+    ]
+    for permission, means in PERMISSION_MEANS.items():
+        having = roles_with(permission)
+        cells = " | ".join("✓" if role in having else "" for role in Role)
+        lines.append(f"| `{permission}` | {means} | {cells} |")
+    return _with_tables("docs/admin-api.md", "roles", lines)
+
+
+def _with_tables(name: str, marker: str, lines: list[str]) -> str:
+    page = (ROOT / name).read_text(encoding="utf-8")
+    start, end = f"<!-- {marker}: made by `make docs` -->\n", "<!-- end -->\n"
+    before, _, rest = page.partition(start)
     return before + start + "\n".join(lines) + "\n" + end + rest.partition(end)[2]
 
 
@@ -311,6 +333,7 @@ MADE: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings,
     "docs/cli.md": cli,
     "docs/issuers.md": issuers,
+    "docs/admin-api.md": admin_api,
     "pam_module/reserved.h": reserved_header,
     "pam_module/reasons.h": reasons_header,
 }
