@@ -240,6 +240,7 @@ def _enrich(site: Site) -> None:
         assert site.newcomer(name, groups=["course"]).status_code == 202
     with site.registry.write(SETUP) as writer:
         writer.record_listing(_listing())
+        writer.pin_rules(2)
         writer.add_ban(account_id=2, identity=None, reason="an old one", until=NOW - 1, at=NOW - 9)
     for path, body in (
         ("/v1/accounts/erin/suspend", {}),
