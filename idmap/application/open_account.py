@@ -61,11 +61,12 @@ def open_own_account(registry: Registry, claims: VerifiedClaims, at: int) -> Ope
     with registry.read() as reader:
         existing = _usable_account(reader.recorded(claims.identity), reader.rules(), claims, at)
         revision = reader.revision()
-        news = existing is not None and _says_something_new(reader, claims)
+        new_groups = _unlisted_groups(reader, claims)
+        news = bool(new_groups) or _says_something_new(reader, claims)
     if existing is not None:
         if news:
             with registry.write(author) as writer:
-                _record(writer, claims, frozenset(), at)
+                _record(writer, claims, new_groups, at)
         return Opened(existing, revision, created=False)
     with registry.write(author) as writer:
         account, created = _open(writer, claims, at)
@@ -156,6 +157,15 @@ def _record(
         spelling=claims.spelling,
         facts=token_facts(claims),
     )
+
+
+def _unlisted_groups(reader: RegistryReader, claims: VerifiedClaims) -> frozenset[Group]:
+    """Groups that rules speak of, that no source lists, and that the token is the first to say the person is in: of an
+    issuer that nobody reads every night, tokens are all there is. What a source lists, the source decides."""
+    if not _records(reader, claims):
+        return frozenset()
+    asked = claims.groups & reader.rules().groups() - reader.listed_groups().keys()
+    return asked - reader.recorded(claims.identity).groups
 
 
 def _says_something_new(reader: RegistryReader, claims: VerifiedClaims) -> bool:

@@ -5,6 +5,7 @@ Request documents refuse members they do not know. No text of theirs may hold a 
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from math import isfinite
 from typing import Annotated, Any, Final, Self
@@ -18,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -32,16 +34,40 @@ MAX_DEPTH: Final = 32
 """Rules are some ten deep."""
 
 
-def _written(value: object) -> object:
-    """Times and days are read as they are documented: pydantic would take a bare number for seconds since 1970."""
-    if isinstance(value, str) and value.count("-") >= 2:
+_SECONDS: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
+_LAST_SECOND: Final = 9_999_999_999
+
+
+def _day(value: object) -> object:
+    """As documented, no more: pydantic would take a bare number for seconds since 1970."""
+    if isinstance(value, str) and value.count("-") == 2:
         return value
-    raise ValueError("as in 2026-12-04, a time as in 2026-12-04T12:00:00Z")
+    raise ValueError("a day as in 2026-12-04")
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
-"""RFC 3339, with its offset."""
-AskedDay = Annotated[date, BeforeValidator(_written)]
+def _moment(value: object) -> object:
+    """As documented, no more: pydantic would take a fraction, or large numbers for milliseconds."""
+    if isinstance(value, str) and (value.count("-") >= 2 or _SECONDS.fullmatch(value)):
+        return value
+    if type(value) is int and 0 <= value <= _LAST_SECOND:
+        return value
+    raise ValueError("a time as in 2026-12-04T12:00:00Z, or whole seconds since the epoch")
+
+
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_moment),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "date-time"},
+                {"type": "integer", "minimum": 0, "maximum": _LAST_SECOND},
+            ]
+        }
+    ),
+]
+"""RFC 3339 with its offset, or whole seconds since the epoch, as answers have them."""
+AskedDay = Annotated[date, BeforeValidator(_day)]
 
 
 def _keepable(document: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,9 @@ from idmap.application.ports import (
     Listing,
     RunRecord,
 )
+from idmap.domain.differences import Difference, DifferenceKind
 from idmap.domain.doors import ADMIN, API
+from idmap.domain.facts import Fact, FactKind
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuer_document import profile_document
@@ -48,6 +50,7 @@ OTHER: Final = "https://other.example/"
 VERIFIER: Final = "idmap-test-verifier-" + "0123456789" * 4
 RICH_RULES: Final[Mapping[str, Any]] = {
     **RULES,
+    "format": 2,
     "classes": {
         **RULES["classes"],
         "course": {**RULES["classes"]["users"], "approval": "required"},
@@ -55,9 +58,19 @@ RICH_RULES: Final[Mapping[str, Any]] = {
     "rules": [
         *RULES["rules"],
         {"id": "course", "issuer": ISSUER, "group": "course", "class": "course"},
+        {
+            "id": "staff",
+            "effect": "add",
+            "issuer": ISSUER,
+            "group": "hpc",
+            "node_classes": ["staff"],
+            "when": {"labels": {"any": ["staff"]}},
+        },
     ],
+    "admins": [{**admin, "role": "site-admin"} for admin in RULES["admins"]],
 }
 CHUNK: Final = b"a chunk"
+HPC: Final = Group(Issuer(ISSUER), "hpc")
 MEMBERS: Final = ("alice", "bob", "carol", "dave", "erin", "frank")
 WAITING: Final = ("gina", "hugo")
 
@@ -150,9 +163,10 @@ def known() -> Mapping[str, list[Any]]:
         "query prefix": ["a"],
         "query search": ["li"],
         "query door": ["api", "ssh:login", "component:portal"],
-        "query after": ["1", "alice"],
+        "query after": ["1", "alice", "1:1:not_in_token"],
         "query author": ["test"],
         "query name": ["people"],
+        "query since": ["2026-01-01T00:00:00Z", 1700000000],
         "header Idmap-Reason": ["a test"],
         "POST /v1/resolve": [{"token": token, "door": str(PORTAL)}],
         "POST /v1/me/links": [{"token": second}, {"token": second, "issuer": OTHER}],
@@ -241,6 +255,12 @@ def _enrich(site: Site) -> None:
     with site.registry.write(SETUP) as writer:
         writer.record_listing(_listing())
         writer.pin_rules(2)
+        writer.save_differences(
+            [
+                Difference(Identity(Issuer(ISSUER), Subject(name)), HPC, kind, NOW, NOW)
+                for name, kind in zip(MEMBERS, DifferenceKind, strict=False)
+            ]
+        )
         writer.add_ban(account_id=2, identity=None, reason="an old one", until=NOW - 1, at=NOW - 9)
     for path, body in (
         ("/v1/accounts/erin/suspend", {}),
@@ -271,17 +291,18 @@ def _listing() -> Listing:
     return Listing(
         "iam",
         Issuer(ISSUER),
-        frozenset({Group(Issuer(ISSUER), "hpc")}),
+        frozenset({HPC}),
         tuple(
             ListedPerson(
                 Identity(Issuer(ISSUER), Subject(name)),
-                frozenset({Group(Issuer(ISSUER), "hpc")}),
+                frozenset({HPC}),
                 active=True,
                 preferred_username=name,
                 linked_ids=linked,
+                facts=frozenset({Fact(Issuer(ISSUER), FactKind.LABEL, "staff")}),
             )
             for name, linked in (*people, *((name, ()) for name in MEMBERS[3:]))
         ),
         began=NOW,
-        group_ids={Group(Issuer(ISSUER), "hpc"): "id-of-hpc"},
+        group_ids={HPC: "id-of-hpc"},
     )
