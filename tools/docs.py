@@ -1,8 +1,9 @@
 """Writes the documents that are made from code, or with `--check` tells which of them are stale.
 
 docs/error-codes.md from `idmap.domain.reasons`, docs/settings.md from `idmap.entrypoints.settings`, docs/cli.md
-from the commands' own `--help`, the table in docs/issuers.md from `idmap.domain.profiles`, the tables in
-docs/admin-api.md from `idmap.domain.roles`, pam_module/reserved.h from `idmap.domain.names`, pam_module/reasons.h
+from the commands' own `--help`, the table in docs/issuers.md from `idmap.domain.profiles`, those in docs/rules.md and
+docs/rules.schema.json from `idmap.domain.rule_schema` and `findings`, those in docs/admin-api.md from
+`idmap.domain.roles`, pam_module/reserved.h from `idmap.domain.names`, pam_module/reasons.h
 from `idmap.domain.reasons`.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,10 +23,12 @@ import typer
 from pydantic import BaseModel
 
 from idmap.domain import reasons as reasons_module
+from idmap.domain.findings import FINDINGS, SEVERITIES
 from idmap.domain.names import REFUSED_ON_NODES
 from idmap.domain.profiles import READY_MADE
 from idmap.domain.reasons import REASONS, Reason
 from idmap.domain.roles import PERMISSION_MEANS, ROLE_MEANS, Role, roles_with
+from idmap.domain.rule_schema import members, required, rules_schema, tables
 from idmap.entrypoints import settings as settings_module
 from idmap.entrypoints.settings import AgentSettings, ServiceSettings
 
@@ -236,6 +240,70 @@ def _with_tables(name: str, marker: str, lines: list[str]) -> str:
     return before + start + "\n".join(lines) + "\n" + end + rest.partition(end)[2]
 
 
+def rules_page() -> str:
+    """The page as written, with the members of every table and the findings in their places."""
+    page = (ROOT / "docs/rules.md").read_text(encoding="utf-8")
+    page = _between(page, "<!-- members: made by `make docs` -->\n", "\n".join(_members()))
+    lines = ["| Code | Severity | Means |", "|---|---|---|"]
+    for code, means in FINDINGS.items():
+        lines.append(f"| `{code}` | {SEVERITIES[code]} | {means} |")
+    return _between(page, "<!-- findings: made by `make docs` -->\n", "\n".join(lines))
+
+
+def _between(page: str, start: str, made: str) -> str:
+    before, _, rest = page.partition(start)
+    end = "<!-- end -->\n"
+    return f"{before}{start}{made}\n{end}{rest.partition(end)[2]}"
+
+
+_WRITTEN_AS = {
+    "document": "the document",
+    "groups": "`[groups]`",
+    "class": "`[classes.NAME]`",
+    "account-rule": '`[[rules]]` with `effect = "account"`',
+    "add-rule": '`[[rules]]` with `effect = "add"`',
+    "deny-rule": '`[[rules]]` with `effect = "deny"`',
+    "when": "`[rules.when]`",
+    "part": "each of these",
+    "slurm": "`slurm`",
+    "demand": "`[[demands]]`",
+    "admin": "`[[admins]]`",
+    "example": "`[[examples]]`",
+    "expect": "`expect`",
+}
+
+
+def _members() -> Iterator[str]:
+    """One table; what every kind of rule has is told once."""
+    yield "| In | Member | | Means |"
+    yield "|---|---|---|---|"
+    for table, found in tables().items():
+        for member, schema in found.items():
+            if table in ("add-rule", "deny-rule") and schema is tables()["account-rule"].get(
+                member
+            ):
+                continue
+            notes = []
+            if member in required(table):
+                notes.append("needed")
+            if table in _SINCE_2 or member not in members(table, 1):
+                notes.append("format 2")
+            if "default" in schema:
+                notes.append(f"default `{_toml(schema['default'])}`")
+            means = schema.get("description", "")
+            yield f"| {_WRITTEN_AS[table]} | `{member}` | {', '.join(notes)} | {means} |"
+
+
+_SINCE_2 = frozenset(
+    {"add-rule", "deny-rule", "when", "part", "slurm", "demand", "example", "expect"}
+)
+
+
+def rules_json_schema() -> str:
+    """The schema, for those who have no service at hand."""
+    return json.dumps(rules_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 def reserved_header() -> str:
     """The closed table for the C side, sorted for binary search, with a filter by first character and length."""
     lengths = [0] * 32
@@ -334,6 +402,8 @@ MADE: dict[str, Callable[[], str]] = {
     "docs/cli.md": cli,
     "docs/issuers.md": issuers,
     "docs/admin-api.md": admin_api,
+    "docs/rules.md": rules_page,
+    "docs/rules.schema.json": rules_json_schema,
     "pam_module/reserved.h": reserved_header,
     "pam_module/reasons.h": reasons_header,
 }
