@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from idmap.domain.accounts import Account, AccountState
-from idmap.domain.bans import Ban
+from idmap.domain.bans import NO_CREDENTIAL_BANS, Ban, CredentialBans
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.decision import Recorded
 from idmap.domain.errors import Conflict, Refused
@@ -130,13 +130,21 @@ def check_link(
         raise Conflict(Reason.ROBOT_AND_PERSON, f"{identity.identity} and {account.username}")
 
 
-def check_unlink(account: Account, own: Sequence[Recorded], at: int) -> None:
+def check_unlink(
+    account: Account,
+    own: Sequence[Recorded],
+    at: int,
+    refused: CredentialBans = NO_CREDENTIAL_BANS,
+) -> None:
     """Whether one of `account`'s identities `own` may be taken from it; number and name stay with the account.
 
-    Raises Refused(BANNED): the one unlinked would escape the ban, or the account would; and Conflict(LAST_IDENTITY)
-    when nobody could use an account that is meant to be used.
+    Raises Refused(BANNED): the one unlinked would escape the ban, or the account would, or its other identities,
+    of `refused` issuers alone, would close it; and Conflict(LAST_IDENTITY) when nobody could use an account that is
+    meant to be used.
     """
     _require_no_ban([ban for recorded in own for ban in recorded.bans], at)
+    for issuer in sorted({recorded.identity.issuer for recorded in own}):
+        _require_no_ban(refused.issuers.get(issuer, ()), at)
     at_rest = account.state in {AccountState.SUSPENDED, AccountState.TOMBSTONE}
     if len(own) == 1 and not at_rest:
         raise Conflict(Reason.LAST_IDENTITY, f"account {account.username} is {account.state}")
@@ -145,4 +153,4 @@ def check_unlink(account: Account, own: Sequence[Recorded], at: int) -> None:
 def _require_no_ban(bans: Sequence[Ban], at: int) -> None:
     for ban in bans:
         if ban.holds(at):
-            raise Refused(Reason.BANNED, f"ban {ban.ban_id} of {ban.identity or 'the account'}")
+            raise Refused(Reason.BANNED, f"ban {ban.ban_id} of {ban.of}")

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
+from idmap.adapters.sql.ban_book import banned_groups
 from idmap.adapters.sql.evidence_writer import EvidenceWriter, canonical
 from idmap.adapters.sql.group_writer import GroupWriter
 from idmap.adapters.sql.records import spelling_of, spelling_text
@@ -122,6 +123,8 @@ class ObservationWriter(EvidenceWriter, GroupWriter):
                 )
             if differs:
                 changed.add(Identity(listing.issuer, Subject(subject)))
+        if changed and banned_groups(self._db) & watched.keys():
+            self._bans_changed()
         self._mark_listed(list(watched), listing.began)
         if changed:
             self._record(
@@ -186,6 +189,8 @@ class ObservationWriter(EvidenceWriter, GroupWriter):
                 .values(robot=True)
             )
         gained = sorted(paths[number] for number in paths.keys() - seen)
+        if gained and banned_groups(self._db) & (paths.keys() - seen):
+            self._bans_changed()
         if gained or renamed or marked or person.new:
             self._record_person(identity.issuer, identity.subject, TOKEN, gained=gained)
 
