@@ -18,7 +18,6 @@ from idmap.domain.decision import Recorded, decide
 from idmap.domain.errors import Refused
 from idmap.domain.provisioning import OpenAccount, OpenGroup, PersonFacts, plan_changes
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import RuleSet
 from idmap.domain.spelling import NO_SPELLING
 
 _NO_ACCOUNT_YET: Final = frozenset(
@@ -43,7 +42,7 @@ def open_own_account(registry: Registry, claims: VerifiedClaims, at: int) -> Ope
     ROBOT_REFUSED; and Conflict(RANGE_EXHAUSTED).
     """
     with registry.read() as reader:
-        existing = _usable_account(reader.recorded(claims.identity), reader.rules(), claims, at)
+        existing = _usable_account(reader, claims, at)
         revision = reader.revision()
     if existing is not None:
         return Opened(existing, revision, created=False)
@@ -80,7 +79,7 @@ def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Acco
         )
     recorded = writer.recorded(claims.identity)
     rules = writer.rules()
-    existing = _usable_account(recorded, rules, claims, at)
+    existing = _usable_account(writer, claims, at)
     if existing is not None:
         return existing, False
     known = writer.facts(claims.identity)
@@ -98,12 +97,12 @@ def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Acco
     raise Refused(unmatched, f"{len(rules.rules)} rule(s) of version {rules.version}")
 
 
-def _usable_account(
-    recorded: Recorded, rules: RuleSet, claims: VerifiedClaims, at: int
-) -> Account | None:
+def _usable_account(reader: RegistryReader, claims: VerifiedClaims, at: int) -> Account | None:
     """The account if there is one and it may be used, or waits for approval; None when there is none and nothing
     forbids one."""
-    decision = decide(recorded, rules, at, claims.door, claims)
+    recorded = reader.recorded(claims.identity)
+    refused = reader.credential_bans(issuer=claims.identity.issuer, token_id=claims.token_id)
+    decision = decide(recorded, reader.rules(), at, claims.door, claims, refused)
     if decision.allowed or decision.reason is Reason.ACCOUNT_AWAITS_APPROVAL:
         return decision.account
     if recorded.account is not None or not set(decision.reasons) <= _NO_ACCOUNT_YET:

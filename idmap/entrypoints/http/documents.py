@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from idmap.application.explain import Explanation
 from idmap.application.ports import (
@@ -116,15 +116,6 @@ class RangeRequest(_Request):
         return NumberRange(self.name, self.purpose, self.first, self.last)
 
 
-class BanRequest(_Request):
-    """Refuse an account, or an identity, now and at every door."""
-
-    account: str | None = Field(default=None, max_length=64)
-    identity: IdentityDocument | None = None
-    until: AwareDatetime | None = Field(default=None, description="End; without it, until lifted.")
-    reason: ReasonText = None
-
-
 class NodeRequest(_Request):
     """A node to enrol."""
 
@@ -228,11 +219,16 @@ def recorded_document(recorded: Recorded) -> dict[str, Any]:
 
 
 def ban_document(ban: Ban) -> dict[str, Any]:
-    """A ban with who ordered it and why."""
+    """A ban with what it is of, who ordered it and why."""
+    group, token = ban.group, ban.token_id is not None
     return {
         "id": ban.ban_id,
+        "kind": str(ban.kind),
         "account_id": ban.account_id,
         "identity": None if ban.identity is None else identity_document(ban.identity),
+        "group": None if group is None else {"issuer": group.issuer, "path": group.path},
+        "issuer": None if token else ban.issuer,
+        "token": {"issuer": ban.issuer, "token_id": ban.token_id} if token else None,
         "reason": ban.reason,
         "author": ban.author,
         "since": ban.since,

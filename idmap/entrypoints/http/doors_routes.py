@@ -137,7 +137,8 @@ def show_me(
     at = parts.clock()
     with parts.registry.read() as reader:
         rules = reader.rules()
-        decision = decide(reader.recorded(claims.identity), rules, at, API, claims)
+        refused = reader.credential_bans(issuer=claims.identity.issuer, token_id=claims.token_id)
+        decision = decide(reader.recorded(claims.identity), rules, at, API, claims, refused)
         entitled = decide(facts_with_token(reader, claims), rules, at)
         newest = reader.revision()
         ready = readiness(reader, newest if revision is None else revision)

@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from idmap.adapters.oidc.signatures import JoseSignatures
 from idmap.adapters.snapshot.store import DirectorySnapshotStore
 from idmap.adapters.sql import SqlRegistry
+from idmap.application.banned_credentials import find_ban_in
 from idmap.application.ports import Author, CredentialKind, Registry, RegistryReader
 from idmap.application.remembered import Remembered
 from idmap.application.verified_tokens import VerifiedTokens
@@ -189,6 +190,7 @@ def make_site(directory: Path) -> Iterator[Site]:
             JoseSignatures(),
             state=lambda: remembered.get("state", _state),
             present_state=lambda present: present.get("state"),
+            find_ban=find_ban_in(remembered),
         ),
         store=store,
         clock=clock,
