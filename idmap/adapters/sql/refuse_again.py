@@ -85,7 +85,8 @@ class _Bans:
             self._note(_target_of(ban), ban.until)
 
     def carry(self, target: _Target, reason: str, until: int | None) -> None:
-        if target == _Target() or self._ends.get(target, 0) >= _end(until):
+        over = until is not None and until <= self._at
+        if target == _Target() or over or self._ends.get(target, 0) >= _end(until):
             return
         self._note(target, until)
         self._writer.add_ban(
