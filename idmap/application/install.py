@@ -314,6 +314,7 @@ def _trust_content(manifest: Manifest, files: NodeFiles, view: PosixView) -> Tru
         salt=document.salt,
         issuers=document.issuers,
         identities=tuple((digest, uid, name) for digest, (uid, name) in identities.items()),
+        demands=document.demands,
     )
 
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from idmap.application.install_view import LocalAccounts, Masked
+from idmap.domain.demands import Demand
 from idmap.domain.manifest import BanList, ChunkRef, Heartbeat, Manifest
 from idmap.domain.trust import TrustedIssuer
 
@@ -98,6 +99,8 @@ class TrustContent:
     issuers: tuple[TrustedIssuer, ...]
     identities: tuple[tuple[bytes, int, str], ...]
     """(digest, uid number, username); identities of masked accounts are not among them."""
+    demands: tuple[Demand, ...] = ()
+    """What tokens must prove at ssh doors."""
 
 
 @dataclass(frozen=True, slots=True)

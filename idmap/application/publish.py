@@ -26,6 +26,7 @@ from idmap.application.ports import (
     Signer,
     SnapshotStore,
 )
+from idmap.domain.demands import Demand, ssh_demands
 from idmap.domain.errors import IdmapError
 from idmap.domain.identity import Issuer, token_digest
 from idmap.domain.issuers import IssuerProfile
@@ -129,7 +130,8 @@ class Publisher:
             self._refresh_keys(profile)
         with self._registry.read() as reader:
             revision = reader.revision()
-            issuers = self._issuers_chunk(reader.salt(), reader.issuers())
+            demands = ssh_demands(reader.rules().demands)
+            issuers = self._issuers_chunk(reader.salt(), reader.issuers(), demands)
             issuers_sha256 = hashlib.sha256(issuers).hexdigest()
             token_only = reader.rules().token_only_classes()
             changed = (
@@ -236,11 +238,13 @@ class Publisher:
         self._store.put_document("heartbeat", encode_envelope(envelope))
         return heartbeat
 
-    def _issuers_chunk(self, salt: bytes, profiles: tuple[IssuerProfile, ...]) -> bytes:
+    def _issuers_chunk(
+        self, salt: bytes, profiles: tuple[IssuerProfile, ...], demands: tuple[Demand, ...]
+    ) -> bytes:
         trusted = tuple(
             TrustedIssuer(profile, self._known_keys.get(profile.issuer, ())) for profile in profiles
         )
-        return encode_issuers(IssuersDocument(salt, trusted))
+        return encode_issuers(IssuersDocument(salt, trusted, demands))
 
     def _refresh_keys(self, profile: IssuerProfile) -> None:
         """An issuer that cannot be asked, or shows no keys, keeps the ones last published for it (law 7)."""

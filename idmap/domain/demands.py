@@ -8,7 +8,7 @@ refuses it unless it says `keys = "admit"`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from idmap.domain.capabilities import find_capability
@@ -97,6 +97,16 @@ def require_demands(demands: Iterable[Demand], claims: VerifiedClaims, door: Doo
     """Raises TokenRefused, proved, with what the first demand misses that is not fulfilled."""
     for demand, reason in unmet_demands(demands, claims, door, at):
         raise TokenRefused(reason, f"demand {demand.demand_id} of {door}", proved=True)
+
+
+def ssh_demands(demands: Iterable[Demand]) -> tuple[Demand, ...]:
+    """What nodes are told: the demands of ssh doors, without the other doors that they name."""
+    found = []
+    for demand in demands:
+        doors = frozenset(door for door in demand.doors if door.kind is DoorKind.SSH)
+        if doors:
+            found.append(replace(demand, doors=doors))
+    return tuple(found)
 
 
 def refuses_keys(demands: Iterable[Demand], door: Door) -> bool:

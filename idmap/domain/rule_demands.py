@@ -81,6 +81,15 @@ def demand_document(demand: Demand) -> dict[str, Any]:
     return {member: value for member, value in said.items() if value}
 
 
+def parse_demands(value: object) -> tuple[Demand, ...]:
+    """A list of such documents read back, for nodes and the signer. Raises RuleFault."""
+    rows = Fields({"demands": value}, "document", "").tables("demands", "demand")
+    found = tuple(map(read_demand, rows))
+    if len({demand.demand_id for demand in found}) != len(found):
+        rows[0].refuse("id", "used twice")
+    return found
+
+
 def _read_door(value: object) -> Door:
     if not isinstance(value, str):
         raise InvalidInput(Reason.RULE_INVALID, "a door is needed, as in ssh:login")

@@ -22,6 +22,7 @@ from starlette.responses import Response
 from idmap.application.administrators import admit_administrator
 from idmap.application.ports import Author, CredentialKind, MachineCredential
 from idmap.domain.claims import VerifiedClaims
+from idmap.domain.demands import require_demands
 from idmap.domain.doors import ADMIN, API
 from idmap.domain.errors import Conflict, InvalidInput, Refused, TokenRefused
 from idmap.domain.identity import Identity
@@ -273,6 +274,9 @@ def _person(parts: ServeParts, entrance: Entrance, token: Secret) -> Caller:
     if entrance is Entrance.ADMIN:
         with parts.registry.read() as reader:
             held = admit_administrator(reader, claims, at)
+    else:
+        rules = parts.remembered.get("rules", lambda reader: reader.rules())
+        require_demands(rules.demands, claims, door, at)
     return Caller(entrance, f"identity:{claims.identity}", claims=claims, held=held)
 
 
