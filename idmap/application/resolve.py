@@ -26,7 +26,7 @@ from idmap.domain.doors import Door
 from idmap.domain.errors import Refused
 from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import RuleSet
+from idmap.domain.rules import RuleSet, SlurmAssociation
 from idmap.domain.secrets import Secret
 
 ANSWER_LIFETIME_SECONDS: Final = 60
@@ -48,6 +48,8 @@ class Resolved:
     """When token or account end, whichever is first (seconds since the epoch)."""
     valid_until: int
     """When this answer must be asked for again."""
+    slurm: SlurmAssociation | None = None
+    """Where its jobs are charged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,16 @@ def _answer(facts: Facts, claims: VerifiedClaims, at: int, refused: CredentialBa
         revision=facts.revision,
         expires_at=expires_at,
         valid_until=min(expires_at, at + ANSWER_LIFETIME_SECONDS),
+        slurm=_slurm(decision, facts.rules),
     )
+
+
+def _slurm(decision: Decision, rules: RuleSet) -> SlurmAssociation | None:
+    """What the rules grant now; in grace, what the class says whose rule once gave the account."""
+    if decision.grant is not None:
+        return decision.grant.slurm
+    given = None if decision.account is None else rules.class_of(decision.account.rule_id)
+    return None if given is None else given.slurm
 
 
 def decision_id(facts: Facts, decision: Decision, claims: VerifiedClaims) -> str:

@@ -22,6 +22,7 @@ from idmap.domain.facts import FactKind
 from idmap.domain.groups import Group, is_federated
 from idmap.domain.identity import Identity
 from idmap.domain.linking import Evidence, EvidenceState, LinkedIdKind
+from idmap.domain.rules import SlurmAssociation
 from idmap.entrypoints.http.answers import Count, Day, Number, Seconds, exact
 
 
@@ -73,6 +74,9 @@ class AccountDocument(TypedDict):
     grace_until: Day | None
     expires_on: Day | None
     rule: str
+    node_classes: str
+    local_groups: list[str]
+    shared: bool
 
 
 def account_document(account: Account) -> AccountDocument:
@@ -91,7 +95,23 @@ def account_document(account: Account) -> AccountDocument:
         "grace_until": day(account.grace_until),
         "expires_on": day(account.expires_on),
         "rule": account.rule_id,
+        "node_classes": str(account.access),
+        "local_groups": sorted(account.local_groups),
+        "shared": account.shared,
     }
+
+
+@exact
+class SlurmDocument(TypedDict):
+    """Where the account's jobs are charged."""
+
+    account: str
+    qos: list[str]
+
+
+def slurm_document(slurm: SlurmAssociation | None) -> SlurmDocument | None:
+    """As the class of the rule that gave the account says, or a rule that adds."""
+    return None if slurm is None else {"account": slurm.account, "qos": list(slurm.qos)}
 
 
 @exact

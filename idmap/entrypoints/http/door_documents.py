@@ -20,9 +20,11 @@ from idmap.entrypoints.http.documents import (
     IdentityDocument,
     PathDocument,
     RecordedDocument,
+    SlurmDocument,
     groups_of,
     identity_document,
     recorded_document,
+    slurm_document,
 )
 
 
@@ -40,6 +42,9 @@ class ResolvedDocument(TypedDict):
     expiry: Seconds | None
     valid_until: Seconds
     capabilities: list[str]
+    node_classes: str
+    local_groups: list[str]
+    slurm: SlurmDocument | None
     reason: Reason
     decision_id: str
     revision: Count
@@ -59,6 +64,9 @@ def resolved_document(resolved: Resolved) -> ResolvedDocument:
         "expiry": resolved.expires_at,
         "valid_until": resolved.valid_until,
         "capabilities": sorted(str(one) for one in resolved.claims.capabilities),
+        "node_classes": str(account.access),
+        "local_groups": sorted(account.local_groups),
+        "slurm": slurm_document(resolved.slurm),
         "reason": resolved.reason,
         "decision_id": resolved.decision_id,
         "revision": resolved.revision,
