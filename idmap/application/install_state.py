@@ -36,6 +36,7 @@ class Step(StrEnum):
     CHUNKS_CACHED = "chunks_cached"
     MANIFEST_SAVED = "manifest_saved"
     TRUST_INSTALLED = "trust_installed"
+    LOCAL_GROUPS_INSTALLED = "local_groups_installed"
     POSIX_INSTALLED = "posix_installed"
     STATE_WRITTEN = "state_written"
 
@@ -113,8 +114,12 @@ class AgentState:
     heartbeat_at: int = 0
     """When the last heartbeat came."""
     masked: tuple[Masked, ...] = ()
+    elsewhere: int = 0
+    """How many accounts may not be used on nodes of this class."""
+    token_only: bool = False
+    """A login that shows no token is refused here."""
     local_digest: str = ""
-    """Of the node's own accounts against which the installed files were masked."""
+    """Of the node's own accounts against which the installed files were masked, its class and the groups it gives."""
     failure: Failure | None = None
 
 
@@ -171,6 +176,7 @@ class NodeFiles(Protocol):
 
     def install_bans(self, compiler_input: bytes) -> None: ...
     def install_posix(self, compiler_input: bytes) -> None: ...
+    def install_local_groups(self, text: bytes) -> None: ...
     def install_trust(self, content: TrustContent) -> None: ...
     def local_accounts(self) -> LocalAccounts:
         """The node's own accounts. Raises NodeInstallFailed(INSTALL_FAILED) when they cannot be read."""

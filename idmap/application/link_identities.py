@@ -39,7 +39,7 @@ class Linked:
 def person_of(reader: RegistryReader, recorded: Recorded) -> Recorded:
     """What is recorded of the whole person whose one identity `recorded` is: what `decide` gives accounts by.
 
-    `recorded` stands in for what the registry has of that identity. Who shares an account is another person.
+    `recorded` stands in for what the registry has of that identity. Who shares an account with others is judged alone.
     """
     if recorded.account is None or recorded.account.shared:
         return recorded
@@ -124,6 +124,14 @@ def refuse_evidence(
         found = writer.find_evidence(evidence_id)
         assert found is not None  # noqa: S101  # settled a line ago
         return found
+
+
+def concerned_by(evidence: Evidence) -> tuple[Identity, ...]:
+    """Whom a piece of evidence would link: of whom it is said, and who they are said to be."""
+    try:
+        return evidence.identity, _claimed(evidence)
+    except Conflict:
+        return (evidence.identity,)
 
 
 def _open_evidence(reader: RegistryReader, evidence_id: int) -> Evidence:

@@ -64,6 +64,8 @@ class ProvisionReport:
     """Records that could not be read in full, and issuers nobody reads."""
     awaiting_approval: int = 0
     """Accounts that wait for an administrator once the plan is carried out."""
+    differences: int = 0
+    """Memberships about which a token and a source disagreed when the run began."""
 
     @property
     def keeps_nothing(self) -> bool:
@@ -123,6 +125,7 @@ def report_as_json(report: ProvisionReport) -> dict[str, Any]:
         "sources": [asdict(numbers) for numbers in report.sources],
         "notes": list(report.notes),
         "awaiting_approval": report.awaiting_approval,
+        "differences": report.differences,
     }
 
 

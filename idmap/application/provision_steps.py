@@ -15,7 +15,8 @@ from idmap.application.gather_standings import gather_standings, stuck_names
 from idmap.application.ports import Listing, Progress, RegistryReader, RegistryWriter, Source
 from idmap.application.provision_report import SourceNumbers, numbers_of
 from idmap.domain.accounts import AccountEvent, AccountState
-from idmap.domain.errors import Conflict
+from idmap.domain.errors import Conflict, SourceFailed
+from idmap.domain.facts import SAID_BY_SOURCES, FactKind
 from idmap.domain.groups import Group
 from idmap.domain.guard import GuardLimits, GuardReport, check_guard
 from idmap.domain.identity import Identity
@@ -85,19 +86,29 @@ def observe(
     progress: Progress,
     known: Mapping[Group, str] = NO_IDS,
 ) -> Observed:
-    """Asks every source about the groups of its issuer that the rules speak of, and no others.
+    """Asks every source about the groups of its issuer that the rules speak of, and no others; of their members, for
+    the facts that the rules ask for, and no others.
 
-    Raises SourceFailed: one source that cannot be read ends the run.
+    Raises SourceFailed: one source that cannot be read, or cannot tell what is asked for, ends the run.
     """
-    watched = rules.groups()
+    watched, wanted = rules.groups(), rules.wanted_facts()
     listings = []
     for source in sources:
         its_groups = frozenset(group for group in watched if group.issuer == source.issuer)
         if its_groups:
             ids = {group: known[group] for group in its_groups if group in known}
-            listings.append(source.observe(its_groups, progress, ids))
+            kinds = frozenset(kind for issuer, kind in wanted if issuer == source.issuer)
+            listing = source.observe(its_groups, progress, ids, kinds)
+            _require_covered(listing, kinds)
+            listings.append(listing)
     unread = sorted({group.issuer for group in watched} - {source.issuer for source in sources})
     notes = [f"no source reads {issuer}: its people stay as recorded" for issuer in unread]
+    read = {listing.issuer for listing in listings}
+    notes.extend(
+        f"the rules ask for each {kind} of {issuer}, and no source reads a group of it: nobody has one"
+        for issuer, kind in sorted(wanted)
+        if kind in SAID_BY_SOURCES and issuer not in read
+    )
     for listing in listings:
         notes.extend(f"{listing.source}: {note}" for note in listing.notes)
     return Observed(rules.version, watched, tuple(listings), tuple(notes))
@@ -111,13 +122,15 @@ def rehearse(writer: RegistryWriter, observed: Observed, limits: GuardLimits, at
     last_change = writer.last_change()
     states, population = writer.count_accounts(), writer.count_users()
     before, ids = writer.observed_groups(), writer.group_ids()
+    kinds = writer.observed_fact_kinds() & writer.rules().wanted_facts()
     recorded = record(writer, observed)
     renamed = _renames(ids, writer.group_ids())
     before = frozenset(renamed.get(group, group) for group in before)
     watched = frozenset(renamed.get(group, group) for group in observed.watched)
     plan, owners = make_plan(writer, at, frozenset[Identity]().union(*recorded))
     emptied = tuple(sorted((before - writer.observed_groups()) & watched))
-    guard = check_guard(plan, limits, population, emptied)
+    unsaid = tuple(sorted(kinds - writer.observed_fact_kinds()))
+    guard = check_guard(plan, limits, population, emptied, unsaid)
     new = sum(isinstance(change, OpenAccount) and change.pending for change in plan.changes)
     awaiting = states.get(AccountState.PENDING, 0) + new
     notes = (*_stale_paths(writer), *stuck_names(writer, writer.rules()))
@@ -188,6 +201,15 @@ def _apply(writer: RegistryWriter, change: Change, group_range: str) -> None:
             writer.unlink_identity(change.account_id, change.identity, by_rule=True)
         case _:
             assert_never(change)
+
+
+def _require_covered(listing: Listing, wanted: frozenset[FactKind]) -> None:
+    """What sources alone say, this one has to say: from its silence everybody would lose it."""
+    missing = sorted((wanted & SAID_BY_SOURCES) - listing.covers)
+    if missing:
+        raise SourceFailed(
+            Reason.SOURCE_LACKS_FACTS, f"{listing.source}: {', '.join(missing)} of {listing.issuer}"
+        )
 
 
 def _renames(before: Mapping[Group, str], after: Mapping[Group, str]) -> Mapping[Group, Group]:

@@ -1,9 +1,10 @@
 """Publishing: the registry's state becomes signed documents and chunks in the snapshot store.
 
-Three documents on two paths. The *snapshot* is rebuilt when the revision or a trusted key changed, and re-signed
-before its not-after comes near. The *ban list* has a path of its own that no snapshot build delays and no guard stops
-(law 5): it is compared with what was last published, so that a ban of an identity that only later gets an account is
-published too. The *heartbeat* says the service's time and the newest of both.
+Three documents on two paths. The *snapshot* is rebuilt when the revision or a trusted key changed, and re-signed when
+the rules demand tokens on other node classes, and before its not-after comes near. The *ban list* has a path of its own
+that no snapshot build delays and no guard stops (law 5): it is compared with what was last published, so that a ban of
+an identity that only later gets an account is published too. The *heartbeat* says the service's time and the newest
+of both.
 
 A `Publisher` decides and acts once per call; loops, threads and retries are `entrypoints/work/publisher.py`'s.
 `publish_snapshot` and the other two may be called from two threads at the same time.
@@ -121,12 +122,19 @@ class Publisher:
             revision = reader.revision()
             issuers = self._issuers_chunk(reader.salt(), reader.issuers())
             issuers_sha256 = hashlib.sha256(issuers).hexdigest()
+            token_only = reader.rules().token_only_classes()
             changed = (
                 last is None
                 or last.manifest.revision != revision
                 or last.issuers_sha256 != issuers_sha256
             )
-            if not changed and self._snapshot_confirmed and not self._is_aging(now):
+            if (
+                not changed
+                and last is not None
+                and last.manifest.token_only == token_only
+                and self._snapshot_confirmed
+                and not self._is_aging(now)
+            ):
                 return None
             if changed or last is None:
                 posix = self._put(
@@ -153,6 +161,7 @@ class Publisher:
                 high_water=dict(reader.high_water()),
                 posix=posix,
                 trust=trust,
+                token_only=token_only,
             )
         envelope = self._signer.sign_manifest(
             encode_manifest(manifest), approve_shrink=approve_shrink

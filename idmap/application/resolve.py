@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
@@ -59,6 +59,11 @@ class Facts:
     salt: bytes
 
 
+def unnoted(claims: VerifiedClaims) -> None:
+    """For whoever does not want to know."""
+    del claims
+
+
 def resolve(
     remembered: Remembered,
     verifier: TokenVerifier,
@@ -67,8 +72,10 @@ def resolve(
     allowed_doors: Collection[str],
     at: int,
     issuer: str | None = None,
+    note: Callable[[VerifiedClaims], None] = unnoted,
 ) -> Resolved:
-    """The account behind `token` at `door` and time `at`; `issuer` says whose an opaque token is.
+    """The account behind `token` at `door` and time `at`; `issuer` says whose an opaque token is. `note` is told what
+    was verified, whatever becomes of it.
 
     Raises Refused(DOOR_REFUSED) when the asking component may not speak for that door, TokenRefused when the
     token fails, and Refused with the decision's first reason when the account may not be used.
@@ -76,6 +83,7 @@ def resolve(
     if str(door) not in allowed_doors:
         raise Refused(Reason.DOOR_REFUSED, f"{door} is not among the component's doors")
     claims = verifier.verify(token, door, at, issuer=issuer)
+    note(claims)
     facts = remembered.get(
         ("facts", claims.identity), lambda reader: _gather(reader, claims.identity)
     )
@@ -89,6 +97,7 @@ def resolve_from_memory(
     door: Door,
     allowed_doors: Collection[str],
     at: int,
+    note: Callable[[VerifiedClaims], None] = unnoted,
 ) -> Resolved | None:
     """The answer of `resolve`, where token and facts are both remembered at `present`; else None.
 
@@ -99,6 +108,7 @@ def resolve_from_memory(
     claims = verifier.recall(token, door, at, present)
     if claims is None:
         return None
+    note(claims)
     facts: Facts | None = present.get(("facts", claims.identity))
     return None if facts is None else _answer(facts, claims, at)
 

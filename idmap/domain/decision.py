@@ -52,7 +52,7 @@ class Recorded:
     also: frozenset[Identity] = frozenset()
     """Other identities whose facts these are too, where `persons.as_one` put a person together."""
     facts: frozenset[Fact] = frozenset()
-    """What else is on record that rules ask for."""
+    """What else sources and tokens said, of the kinds that some rule asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,8 @@ def account_reason(
 
 @dataclass(frozen=True, slots=True)
 class NodeTimes:
-    """What the installed files say of time: all the C code adds to a decision besides the ban list."""
+    """What the installed files say of time: all the C code adds to a decision besides the ban list, and, on a class
+    that is token-only, whether this login showed a token."""
 
     created: int
     not_after: int
@@ -168,22 +169,31 @@ class NodeTimes:
 
 
 def node_reason(
-    account: Account | None, bans: Iterable[Ban], times: NodeTimes, clock: int
+    account: Account | None,
+    bans: Iterable[Ban],
+    times: NodeTimes,
+    clock: int,
+    node_class: str | None = None,
+    *,
+    token_demanded: bool = False,
 ) -> Reason:
     """What the account phase on a node says: the specification of `pam_module/account.c`.
 
     The effective time is never less than the newest signed one, so a slow clock revives nothing. A pending account
-    is nobody to a node.
+    is nobody to a node. `token_demanded` is for a login without a token on a class that is token-only; as that login
+    can be made another way, everything else is said first.
     """
     at = max(clock, times.created, times.signed_time)
     if account is None or account.state in UNKNOWN_TO_NODES:
         return Reason.ACCOUNT_UNKNOWN
-    reason = account_reason(account, bans, at)
+    reason = account_reason(account, bans, at, node_class)
     if reason is not Reason.OK:
         return reason
     if times.not_after and at > times.not_after:
         return Reason.SNAPSHOT_EXPIRED
-    return Reason.CLOCK_SKEW if times.clock_skew else Reason.OK
+    if times.clock_skew:
+        return Reason.CLOCK_SKEW
+    return Reason.TOKEN_DEMANDED if token_demanded else Reason.OK
 
 
 def day_of(at: int) -> date:

@@ -1,11 +1,14 @@
-"""The guard: what one run may take away, and what stops it (law 5: sources lie)."""
+"""The guard: what one run, or one version of the rules, may take away, and what stops it (law 5: sources lie)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from idmap.domain.errors import Conflict
+from idmap.domain.facts import FactKind
 from idmap.domain.groups import Group
+from idmap.domain.identity import Issuer
 from idmap.domain.plans import JoinAccount, LeaveAccount, OpenAccount, OpenGroup, Plan
 from idmap.domain.reasons import Reason
 
@@ -33,11 +36,16 @@ class GuardReport:
 
 
 def check_guard(
-    plan: Plan, limits: GuardLimits, population: int, emptied: tuple[Group, ...]
+    plan: Plan,
+    limits: GuardLimits,
+    population: int,
+    emptied: tuple[Group, ...],
+    unsaid: tuple[tuple[Issuer, FactKind], ...] = (),
 ) -> GuardReport:
     """Counts the accounts that lose something, and of shared ones everybody who has to leave. `population`: usable
     accounts before the plan, shared ones once for everybody in them; `emptied`: groups that had members and now have
-    none. The caller decides what a stop means."""
+    none; `unsaid`: kinds of facts that a source said of somebody and now says of nobody, as after a change of its
+    configuration. The caller decides what a stop means."""
     losing = [
         change
         for change in plan.changes
@@ -55,6 +63,8 @@ def check_guard(
         stopped.append(f"canary {canary} would lose something")
     for group in emptied:
         stopped.append(f"group {group.path} is empty now and was not before")
+    for issuer, kind in unsaid:
+        stopped.append(f"nobody of {issuer} has any {kind} now, and somebody had one before")
     return GuardReport(removals, allowed, population, tuple(stopped))
 
 
@@ -66,3 +76,40 @@ def require_guard(plan: Plan, report: GuardReport, approved: str | None) -> None
         )
     if report.stopped_by and approved is None:
         raise Conflict(Reason.GUARD_STOPPED, "; ".join(report.stopped_by))
+
+
+class RulesTakeAway(Conflict):
+    """Other rules would take accounts from more people than may lose one at once."""
+
+    def __init__(self, detail: str, loses: int, allowed: int, entitled: int) -> None:
+        super().__init__(Reason.RULES_TAKE_AWAY, detail)
+        self.loses, self.allowed, self.entitled = loses, allowed, entitled
+
+    @property
+    def more(self) -> Mapping[str, object]:
+        return {"loses": self.loses, "allowed": self.allowed, "entitled": self.entitled}
+
+
+def require_few_losses(
+    limits: GuardLimits,
+    *,
+    loses: int,
+    entitled_before: int,
+    entitled_after: int,
+    canaries: Sequence[str] = (),
+    accept: int | None = None,
+) -> None:
+    """Other rules in place of those in force: raises RulesTakeAway unless few enough people lose their entitlement.
+
+    The limits are those of a nightly run, of all who were entitled. Nobody left at all, or a canary lost, is always
+    too much. `accept` is how many losers somebody has looked at and means.
+    """
+    allowed = max(limits.floor, entitled_before * limits.max_percent // 100)
+    stopped = []
+    if loses and not entitled_after:
+        stopped.append("nobody would be entitled to an account any more")
+    if loses > allowed:
+        stopped.append(f"{loses} people would lose theirs; {allowed} of {entitled_before} may")
+    stopped += [f"canary {canary} would lose its account" for canary in sorted(canaries)]
+    if stopped and (accept is None or accept < loses):
+        raise RulesTakeAway("; ".join(stopped), loses, allowed, entitled_before)

@@ -82,7 +82,7 @@ def is_reserved(name: str) -> bool:
 
 
 def is_local_group(name: str) -> bool:
-    """Whether accounts may be given a node's own group so called: it can be carried and is not the system's."""
+    """Whether accounts may be given a node's own group of that name: it can be carried and is not the system's."""
     return is_adoptable(name) and not is_reserved(name)
 
 

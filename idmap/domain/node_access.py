@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from idmap.domain.errors import InvalidInput
@@ -71,6 +72,7 @@ EVERYWHERE: Final = NodeAccess()
 NOWHERE: Final = NodeAccess(frozenset())
 
 
+@lru_cache(maxsize=4096)
 def parse_node_access(text: str) -> NodeAccess:
     """The inverse of `str`, for its canonical form alone. Raises InvalidInput(REQUEST_INVALID)."""
     words = text.split(",") if text else []

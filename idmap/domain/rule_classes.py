@@ -19,17 +19,9 @@ from idmap.domain.naming_rules import parse_naming
 from idmap.domain.node_access import EVERYWHERE, NODE_CLASS, NodeAccess
 from idmap.domain.reasons import Reason
 from idmap.domain.rule_fields import MAX_LINE, Fields, RuleFault
+from idmap.domain.rule_schema import MAX_GRACE_DAYS, MAX_POOL, members
 from idmap.domain.rules import SHARED_KINDS, AccountClass, AccountKind, SlurmAssociation
 from idmap.domain.spelling import Naming
-
-MAX_GRACE_DAYS: Final = 3650
-MAX_POOL: Final = 1_000_000
-_MEMBERS: Final = frozenset(
-    "username username_suffixes range primary_group shell home grace_days membership_grace_days"
-    " approval".split()
-)
-_MORE: Final = frozenset("kind expires node_classes local_groups slurm name size".split())
-"""Of format 2."""
 
 _ONLY_FOR: Final[Mapping[str, frozenset[AccountKind]]] = {
     "name": SHARED_KINDS,
@@ -75,7 +67,7 @@ def read_class(name: str, fields: Fields, format_: int) -> ClassDraft:
     if not name.isprintable() or not 0 < len(name) <= MAX_LINE:
         shown = Fields(fields.body, "classes", fields.pointer)
         shown.refuse("", f"the name of a class has 1 to {MAX_LINE} printable characters")
-    fields.only(_MEMBERS | (_MORE if format_ > 1 else frozenset()))
+    fields.only(members("class", format_))
     if not fields.body.get("primary_group"):
         fields.refuse(
             "primary_group", "every class names one", reason=Reason.CLASS_WITHOUT_PRIMARY_GROUP

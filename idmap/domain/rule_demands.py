@@ -17,17 +17,14 @@ from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
 from idmap.domain.reasons import Reason
 from idmap.domain.rule_fields import Fields
+from idmap.domain.rule_schema import MAX_AUTHENTICATION_AGE, members
 
 MIN_AUTHENTICATION_AGE: Final = 60
-MAX_AUTHENTICATION_AGE: Final = 31 * 86400
 """Seconds. Less than a minute nobody has between two windows; after a month a demand says nothing."""
 
 MAX_VALUES: Final = 100
 """Of any list; they travel to every node."""
 
-_MEMBERS: Final = frozenset(
-    "id doors issuers assurance acr capabilities max_authentication_age keys".split()
-)
 _LISTS: Final = ("doors", "issuers", "assurance", "acr", "capabilities")
 _KNOWN: Final = ", ".join(
     [
@@ -40,7 +37,7 @@ _KNOWN: Final = ", ".join(
 def read_demand(fields: Fields) -> Demand:
     """One demand of a document."""
     fields = fields.named(f"demand {fields.label('id')}")
-    fields.only(_MEMBERS)
+    fields.only(members("demand"))
     for member in _LISTS:
         if len(fields.list(member)) > MAX_VALUES:
             fields.refuse(member, f"at most {MAX_VALUES}")

@@ -16,7 +16,6 @@ from idmap.domain.identity import Identity, Issuer, Subject, parse_subject
 from idmap.domain.node_access import NOWHERE, NodeAccess
 from idmap.domain.roles import Role
 from idmap.domain.rule_classes import (
-    MAX_GRACE_DAYS,
     ClassDraft,
     local_groups_of,
     node_classes_of,
@@ -28,27 +27,10 @@ from idmap.domain.rule_examples import read_example
 from idmap.domain.rule_fields import Fields
 from idmap.domain.rule_items import read_group, read_issuer, read_item
 from idmap.domain.rule_limits import check_limits, check_together, refuse_doubles
+from idmap.domain.rule_schema import FORMATS, MAX_GRACE_DAYS, MAX_PRIORITY, members
 from idmap.domain.rules import Adds, Administrator, Denies, Gives, Rule, RuleSet
 
-FORMATS: Final = (1, 2)
-MAX_PRIORITY: Final = 1_000_000
-_DOCUMENT: Final = {
-    1: frozenset({"format", "groups", "classes", "rules", "admins"}),
-    2: frozenset({"format", "groups", "classes", "rules", "admins", "demands", "examples"}),
-}
-_RULE: Final = {
-    "account": frozenset(
-        "id effect priority issuer group when class secondary_groups robots subjects".split()
-    ),
-    "add": frozenset(
-        "id effect priority issuer group when secondary_groups node_classes local_groups slurm"
-        " robots subjects".split()
-    ),
-    "deny": frozenset(
-        "id effect priority issuer group when node_classes grace_days reason robots"
-        " subjects".split()
-    ),
-}
+_EFFECTS: Final = ("account", "add", "deny")
 _NO_GROUP: Final = (
     "names nothing that may give an account: a group, an entitlement, a label, an attribute or a"
     " named robot; assurance, e-mail domain and none only narrow"
@@ -65,9 +47,9 @@ def parse_rules(document: Mapping[str, Any], version: int) -> RuleSet:
     format_ = top.body.get("format")
     if format_ not in FORMATS:
         top.refuse("format", "this version of idmap reads 1 and 2")
-    top.only(_DOCUMENT[format_])
+    top.only(members("document", format_))
     groups = top.table("groups", "groups")
-    groups.only({"range"})
+    groups.only(members("groups"))
     classes = _read_classes(top, format_)
     rules = [_read_rule(fields, classes, format_) for fields in top.tables("rules", "rule")]
     check_together(top, rules)
@@ -109,9 +91,8 @@ def _read_classes(top: Fields, format_: int) -> Mapping[str, ClassDraft]:
 def _read_rule(fields: Fields, classes: Mapping[str, ClassDraft], format_: int) -> Rule:
     rule_id = fields.label("id")
     fields = fields.named(f"rule {rule_id}")
-    effect = fields.choice("effect", tuple(_RULE), "account") if format_ > 1 else "account"
-    known = _RULE[effect] - (frozenset() if format_ > 1 else {"effect", "priority", "when"})
-    fields.only(known)
+    effect = fields.choice("effect", _EFFECTS, "account") if format_ > 1 else "account"
+    fields.only(members(f"{effect}-rule", format_))
     issuer = read_issuer(fields)
     condition = _read_condition(fields, issuer, effect, format_)
     return Rule(
@@ -161,7 +142,7 @@ def _read_condition(fields: Fields, issuer: Issuer, effect: str, format_: int) -
         group = _wrapped(fields, "group", lambda: read_group(issuer, fields.body["group"]))
         parts[PartName.GROUPS] = Part(PartName.GROUPS, any=frozenset({group}))
     when = fields.table("when", f"{fields.where}: when")
-    when.only({str(name) for name in PartName})
+    when.only(members("when"))
     for name in PartName:
         if when.has(name):
             if name in parts:
@@ -184,7 +165,7 @@ def _read_condition(fields: Fields, issuer: Issuer, effect: str, format_: int) -
 
 def _read_part(when: Fields, name: PartName, issuer: Issuer) -> Part:
     fields = when.table(name, f"{when.where}.{name}")
-    fields.only({"any", "all", "none"})
+    fields.only(members("part"))
 
     def items(member: str) -> frozenset[Item]:
         found = fields.each(member, lambda value: read_item(name, issuer, value))
@@ -199,8 +180,7 @@ def _read_part(when: Fields, name: PartName, issuer: Issuer) -> Part:
 
 
 def _read_administrator(fields: Fields, format_: int) -> Administrator:
-    members = {"issuer", "subject", "group"} | ({"role", "manages"} if format_ > 1 else set())
-    fields.only(members)
+    fields.only(members("admin", format_))
     issuer = read_issuer(fields)
     if fields.has("subject") == fields.has("group"):
         fields.refuse("", "either subject or group")

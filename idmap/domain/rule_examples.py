@@ -20,9 +20,8 @@ from idmap.domain.node_access import NodeAccess, parse_node_access
 from idmap.domain.reasons import Reason
 from idmap.domain.rule_fields import Fields, RuleFault
 from idmap.domain.rule_items import read_group, read_issuer, read_item
+from idmap.domain.rule_schema import members
 from idmap.domain.rules import Example, RuleSet
-
-_EXPECT = frozenset({"rule", "refused", "secondary_groups", "node_classes", "local_groups"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,7 @@ class ExampleFailure:
 def read_example(fields: Fields) -> Example:
     """One example of a document. Raises RuleFault."""
     fields = fields.named(f"example {fields.line('name')!r}")
-    members = {"name", "issuer", "subject", "robot", "expect", *map(str, PartName)}
-    fields.only(members)
+    fields.only(members("example"))
     issuer = read_issuer(fields)
     held: set[Item] = set()
     for name in PartName:
@@ -52,7 +50,7 @@ def read_example(fields: Fields) -> Example:
         held=frozenset(held),
     )
     expect = fields.table("expect", f"{fields.where}: expect")
-    expect.only(_EXPECT)
+    expect.only(members("expect"))
     if expect.has("rule") == expect.has("refused"):
         expect.refuse("", "either rule or refused")
     if expect.has("refused") and expect.text("refused") not in set(map(str, Reason)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
+from difflib import get_close_matches
 from typing import Any, Final, NoReturn, TypeVar
 
 from idmap.domain.errors import InvalidInput
@@ -41,6 +42,10 @@ class RuleFault(InvalidInput):
         super().__init__(reason, detail)
         self.pointer = pointer
         """RFC 6901; empty for the whole document."""
+
+    @property
+    def more(self) -> Mapping[str, object]:
+        return {"pointer": self.pointer}
 
 
 class Fields:
@@ -78,8 +83,10 @@ class Fields:
         unknown = sorted(self.body.keys() - set(members))
         if unknown:
             known = ", ".join(sorted(members))
+            nearest = get_close_matches(unknown[0], sorted(members), n=1)
+            meant = f"did you mean {nearest[0]}? " if nearest else ""
             shown = unknown[0] if unknown[0].isprintable() and unknown[0] else repr(unknown[0])
-            detail = f"{self.where}: {shown[:80]}: unknown member; known are {known}"
+            detail = f"{self.where}: {shown[:80]}: unknown member; {meant}known are {known}"
             raise RuleFault(Reason.RULE_INVALID, detail, self.place(unknown[0]))
 
     def has(self, member: str) -> bool:

@@ -116,6 +116,7 @@ def serve_parts(settings: ServiceSettings, clock: Clock = system_clock) -> Serve
         clock=clock,
         make_secret=make_secret,
         realm=settings.realm,
+        guard=guard_limits(settings),
         site_numbers=site_numbers(settings),
         keep_answers_seconds=settings.serve.keep_answers_hours * 3600,
     )

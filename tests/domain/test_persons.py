@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from idmap.domain.accounts import AccountState, PosixGroup
 from idmap.domain.decision import Recorded, decide
+from idmap.domain.facts import Fact, FactKind
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.names import GroupName
@@ -146,3 +147,14 @@ def test_during_grace_a_group_stays_while_any_identity_is_recorded_in_it(
         for change in planned(people):
             if type(change).__name__ == "LeaveGroups":
                 assert not set(change.groups) & in_groups  # type: ignore[attr-defined]
+
+
+@given(identities())
+def test_facts_count_together_just_as_groups_do(people: list[Recorded]) -> None:
+    """Of the same identities: an inactive one's, or a robot's, add nothing to a person."""
+    told = [
+        replace(one, facts=frozenset(Fact(g.issuer, FactKind.LABEL, g.path) for g in one.groups))
+        for one in people
+    ]
+    together = as_one(told)
+    assert {fact.value for fact in together.facts} == {group.path for group in together.groups}

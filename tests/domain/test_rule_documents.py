@@ -19,8 +19,8 @@ from idmap.domain.rule_document import parse_rules
 from idmap.domain.rule_examples import check_examples
 from idmap.domain.rule_fields import RuleFault
 from idmap.domain.rules import AccountKind, Adds, Denies, Gives, SlurmAssociation
-from tests.support.rule_documents import ISSUER, OTHER, document, edited
 from tests.support.rule_worlds import NOW
+from tests.support.whole_document import ISSUER, OTHER, document, edited
 
 A, B = Issuer(ISSUER), Issuer(OTHER)
 

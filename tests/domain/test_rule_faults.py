@@ -14,8 +14,8 @@ from idmap.domain.errors import InvalidInput
 from idmap.domain.reasons import Reason
 from idmap.domain.rule_document import parse_rules
 from idmap.domain.rule_fields import MAX_ITEMS, RuleFault
-from tests.support import rule_documents as written
-from tests.support.rule_documents import ISSUER, OTHER, REMOVED, document, edited
+from tests.support import whole_document as written
+from tests.support.whole_document import ISSUER, OTHER, REMOVED, document, edited
 
 _TABLES = [
     "", "/groups", "/classes", "/classes/member", "/classes/member/slurm", "/rules/0",

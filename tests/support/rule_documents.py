@@ -1,194 +1,168 @@
-"""A document of format 2 that says everything there is to say, and edits of it at a place."""
+"""Rule documents of format 2 for tests: one with every member there is, and what makes small worlds of people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any, Final
 
-ISSUER: Final = "https://iam.example/"
-OTHER: Final = "https://other.example/"
-REMOVED: Final = object()
-"""In an edit: the member is taken out."""
+FIRST, SECOND = "https://iam.example/", "https://second.example/"
 
-DOCUMENT: Final[Mapping[str, Any]] = {
+FULL: Final[dict[str, Any]] = {
     "format": 2,
     "groups": {"range": "groups"},
     "classes": {
-        "member": {
-            "kind": "personal",
+        "personal": {
             "range": "people",
             "primary_group": "/lhc",
             "shell": "/bin/bash",
             "home": "/home/{username}",
-            "grace_days": 30,
-            "membership_grace_days": 7,
-            "approval": "required",
-            "username": ["preferred", {"prefix": "lhc", "digits": 3}],
+            "grace_days": 14,
+            "membership_grace_days": 2,
+            "approval": "none",
+            "username": [
+                "preferred",
+                {"template": "{given:1}{family}"},
+                {"prefix": "hpc", "digits": 4},
+            ],
             "username_suffixes": 9,
-            "expires": "2026-12-04",
+            "expires": "2030-12-04",
             "node_classes": ["login", "gpu"],
-            "local_groups": ["gpuusers"],
-            "slurm": {"account": "lhc", "qos": ["normal", "long"]},
+            "local_groups": ["fuse"],
+            "slurm": {"account": "lhc", "qos": ["normal"]},
         },
         "course": {
             "kind": "pool",
             "range": "pools",
             "primary_group": {"private": True},
-            "shell": "/bin/bash",
-            "home": "/course/{username}",
-            "username": {"prefix": "course", "digits": 2},
+            "shell": "/bin/sh",
+            "home": "/home/{username}",
+            "username": {"prefix": "course", "digits": 3},
             "size": 40,
         },
         "production": {
             "kind": "shared",
             "name": "atlasprd",
             "range": "people",
-            "primary_group": "/lhc",
+            "primary_group": {"issuer": FIRST, "group": "/atlas"},
             "shell": "/bin/bash",
-            "home": "/data/{username}",
+            "home": "/home/{username}",
+            "approval": "required",
         },
         "project": {
             "kind": "project",
-            "name": "{group}_prj",
+            "name": "p_{group}",
             "range": "people",
-            "primary_group": {"issuer": OTHER, "group": "/lab"},
+            "primary_group": "/theory",
             "shell": "/bin/bash",
-            "home": "/projects/{username}",
+            "home": "/project/{username}",
         },
         "robot": {
             "range": "robots",
             "primary_group": "/lhc",
-            "shell": "/bin/sh",
-            "home": "/robots/{username}",
+            "shell": "/sbin/nologin",
+            "home": "/nonexistent",
         },
     },
     "rules": [
         {
             "id": "lhc",
-            "issuer": ISSUER,
-            "class": "member",
+            "effect": "account",
             "priority": 10,
-            "secondary_groups": ["/lhc/gpu", {"issuer": OTHER, "group": "/lab"}],
+            "issuer": FIRST,
+            "class": "personal",
+            "secondary_groups": ["/lhc/gpu", {"issuer": SECOND, "group": "/guests"}],
+            "robots": False,
             "when": {
-                "groups": {"any": ["/lhc", "/lhc/gpu"], "all": ["/vo"], "none": ["/lhc/blocked"]},
-                "entitlements": {
-                    "any": [
-                        "urn:mace:egi.eu:group:vo:role=member#aai.egi.eu",
-                        "urn:geant:example.org:res:hpc",
-                    ]
-                },
-                "labels": {"all": ["indigo/site=here"]},
-                "attributes": {"none": ["contract=ended"]},
+                "groups": {"any": ["/lhc"], "all": ["/site"], "none": ["/lhc/blocked"]},
+                "labels": {"any": ["trained=yes"]},
+                "attributes": {"none": ["left=yes"]},
                 "assurance": {"any": ["https://refeds.org/assurance/IAP/medium"]},
-                "email_domain": {"none": ["example.com"]},
+                "email_domain": {"any": ["example.org"]},
             },
         },
-        {"id": "course", "issuer": ISSUER, "class": "course", "group": "/course"},
-        {"id": "production", "issuer": ISSUER, "class": "production", "group": "/lhc/prod"},
-        {"id": "project", "issuer": ISSUER, "class": "project", "group": "/vo"},
         {
-            "id": "robots",
-            "effect": "account",
-            "issuer": ISSUER,
+            "id": "urn",
+            "issuer": SECOND,
+            "class": "course",
+            "when": {
+                "entitlements": {
+                    "any": [
+                        "urn:mace:egi.eu:group:vo.example.eu:role=member#aai.egi.eu",
+                        "urn:mace:egi.eu:res:gpu#aai.egi.eu",
+                    ]
+                }
+            },
+        },
+        {"id": "prod", "issuer": FIRST, "group": "/atlas", "class": "production"},
+        {"id": "theory", "issuer": FIRST, "group": "/theory", "class": "project"},
+        {
+            "id": "bots",
+            "issuer": FIRST,
             "class": "robot",
             "robots": True,
-            "subjects": ["ci"],
+            "subjects": ["client-1"],
         },
         {
-            "id": "gpu",
+            "id": "more",
             "effect": "add",
-            "issuer": ISSUER,
+            "issuer": FIRST,
             "group": "/lhc/gpu",
             "secondary_groups": ["/lhc/gpu"],
             "node_classes": ["gpu"],
-            "local_groups": ["licence"],
-            "slurm": {"account": "gpu"},
+            "local_groups": ["matlab"],
+            "slurm": {"account": "gpu", "qos": []},
         },
         {
-            "id": "left",
+            "id": "gone",
             "effect": "deny",
-            "issuer": ISSUER,
-            "group": "/left",
+            "issuer": FIRST,
+            "group": "/retired",
             "grace_days": 3,
-            "reason": "left the institute",
+            "reason": "left the collaboration",
         },
         {
-            "id": "insecure",
+            "id": "nogpu",
             "effect": "deny",
-            "issuer": ISSUER,
-            "when": {"assurance": {"none": ["https://refeds.org/assurance/IAP/high"]}},
-            "node_classes": ["secure"],
+            "issuer": FIRST,
+            "node_classes": ["gpu"],
+            "when": {"labels": {"none": ["trained=yes"]}},
         },
     ],
     "demands": [
         {
-            "id": "strong",
-            "doors": ["ssh:secure", "admin"],
-            "issuers": [ISSUER],
+            "id": "secure",
+            "doors": ["ssh:gpu", "api"],
+            "issuers": [FIRST],
             "acr": ["https://refeds.org/profile/mfa"],
             "assurance": ["https://refeds.org/assurance/IAP/high"],
-            "capabilities": ["compute.read", "storage.read:/data"],
+            "capabilities": ["compute.create"],
             "max_authentication_age": 3600,
             "keys": "admit",
         }
     ],
     "admins": [
-        {"role": "site-admin", "issuer": ISSUER, "subject": "root-of-all"},
-        {"role": "group-manager", "issuer": ISSUER, "group": "/lhc/heads", "manages": ["/lhc"]},
+        {"role": "site-admin", "issuer": FIRST, "subject": "anna"},
+        {"role": "group-manager", "issuer": FIRST, "group": "/lhc/leads", "manages": ["/lhc"]},
     ],
     "examples": [
         {
-            "name": "a member with gpu",
-            "issuer": ISSUER,
-            "subject": "someone",
-            "groups": ["/lhc", "/vo", "/lhc/gpu"],
-            "entitlements": ["urn:geant:example.org:res:hpc"],
-            "labels": ["indigo/site=here"],
-            "attributes": ["x=y"],
+            "name": "a member",
+            "issuer": FIRST,
+            "subject": "somebody",
+            "robot": False,
+            "groups": ["/lhc", "/site"],
+            "entitlements": [],
+            "labels": ["trained=yes"],
+            "attributes": [],
             "assurance": ["https://refeds.org/assurance/IAP/medium"],
             "email_domain": ["example.org"],
             "expect": {
                 "rule": "lhc",
-                "secondary_groups": ["/lhc/gpu"],
-                "node_classes": ["login", "gpu"],
-                "local_groups": ["gpuusers", "licence"],
+                "secondary_groups": [],
+                "node_classes": ["gpu", "login"],
+                "local_groups": ["fuse"],
             },
         },
-        {
-            "name": "who left",
-            "issuer": ISSUER,
-            "groups": ["/left", "/course"],
-            "expect": {"refused": "denied_by_rule"},
-        },
-        {
-            "name": "the robot",
-            "issuer": ISSUER,
-            "subject": "ci",
-            "robot": True,
-            "expect": {"rule": "robots", "node_classes": ["*", "-secure"]},
-        },
+        {"name": "a stranger", "issuer": FIRST, "expect": {"refused": "no_rule_matches"}},
     ],
 }
-
-
-def document() -> dict[str, Any]:
-    """The whole of it, to be edited."""
-    return deepcopy(dict(DOCUMENT))
-
-
-def edited(pointer: str, value: Any) -> dict[str, Any]:
-    """The document with another value at the place, or without what is there."""
-    found = document()
-    *path, last = [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
-    here: Any = found
-    for step in path:
-        here = here[int(step) if isinstance(here, list) else step]
-    key: Any = int(last) if isinstance(here, list) else last
-    if value is REMOVED:
-        del here[key]
-    elif isinstance(here, list) and key == len(here):
-        here.append(value)
-    else:
-        here[key] = value
-    return found
+"""Every member of every table, and nothing wrong."""

@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
 
+from idmap.adapters.sql.facts import NO_FACTS, facts_of_batch, facts_of_rows
 from idmap.adapters.sql.records import (
     Record,
     account_of,
@@ -324,6 +325,7 @@ def recorded_of(connection: Connection, rows: Sequence[Record]) -> tuple[Recorde
         IDENTITIES.c.account_id.in_(linked),
     )
     bans = BanBook(connection.execute(_BANS.where(reaching)))
+    facts = facts_of_rows(connection, rows)
     return tuple(
         Recorded(
             identity=identity_of(row),
@@ -332,6 +334,7 @@ def recorded_of(connection: Connection, rows: Sequence[Record]) -> tuple[Recorde
             account=accounts.get(row.account_id),
             bans=bans.reaching(row.identity_id, row.account_id),
             robot=row.robot,
+            facts=facts.get(row.identity_id, NO_FACTS),
         )
         for row in rows
     )
@@ -347,6 +350,7 @@ def _facts_of(
         found = connection.execute(_LINKED_ACCOUNTS, batch).all()
         members = connection.execute(_LINKED_MEMBERSHIPS, batch)
         accounts = {account.account_id: account for account in _accounts_of(found, members, groups)}
+    facts = facts_of_batch(connection, rows)
     for row in rows:
         yield PersonFacts(
             recorded=Recorded(
@@ -356,6 +360,7 @@ def _facts_of(
                 account=accounts.get(row.account_id),
                 bans=bans.reaching(row.identity_id, row.account_id),
                 robot=row.robot,
+                facts=facts.get(row.identity_id, NO_FACTS),
             ),
             preferred_username=row.preferred_username,
             present_unchanged=row.unreadable_since is not None,

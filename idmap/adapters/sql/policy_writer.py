@@ -1,19 +1,17 @@
-"""What administrators and machines write: issuers, rules, ranges, bans, credentials, node
-reports, runs.
-"""
+"""What administrators and machines write: issuers, ranges, bans, credentials, node reports, runs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 
 from sqlalchemy import delete, insert, select, update
 
 from idmap.adapters.sql.changes import canonical
-from idmap.adapters.sql.group_paths import renamed_since
+from idmap.adapters.sql.difference_writer import DifferenceWriter
 from idmap.adapters.sql.kept_answers import AnswerWriter
-from idmap.adapters.sql.link_writer import LinkWriter
 from idmap.adapters.sql.records import profile_text
+from idmap.adapters.sql.rule_writer import RuleWriter
 from idmap.adapters.sql.tables import (
     BANS,
     CREDENTIALS,
@@ -21,7 +19,6 @@ from idmap.adapters.sql.tables import (
     NODE_LOCAL_NAMES,
     NODES,
     RANGES,
-    RULE_VERSIONS,
     RUNS,
 )
 from idmap.application.ports import CredentialKind, MachineCredential, RunRecord
@@ -38,13 +35,8 @@ from idmap.domain.numbers import (
     check_range,
 )
 from idmap.domain.reasons import Reason
-from idmap.domain.rule_document import parse_rules
-from idmap.domain.rules import AccountClass, AccountKind, Rule, RuleSet, who_names
 
 _SHA256_BYTES: Final = 32
-
-_FOR_ROBOTS: Final = (RangePurpose.ROBOTS, RangePurpose.PEOPLE)
-"""A range of people that no rule for people uses served robots before."""
 
 _KIND_OF_RANGE: Final = {
     NumberKind.UID: RangePurpose.PEOPLE,
@@ -53,10 +45,10 @@ _KIND_OF_RANGE: Final = {
 _SERVED: Final = frozenset({RangePurpose.ROBOTS, RangePurpose.POOLS})
 
 
-class PolicyWriter(LinkWriter):
+class PolicyWriter(RuleWriter):
     """The rest of `RegistryWriter`."""
 
-    # --- issuers, rules, ranges
+    # --- issuers, ranges
 
     def save_issuer(self, profile: IssuerProfile) -> None:
         """Raises InvalidInput(ISSUER_INVALID); also when another profile claims one of its
@@ -86,91 +78,6 @@ class PolicyWriter(LinkWriter):
             raise NotFound(f"issuer {issuer}")
         self._record("remove_issuer", issuer=issuer)
         self._nodes_must_know()
-
-    def save_rules(self, document: Mapping[str, Any], *, expect_version: int | None) -> RuleSet:
-        """`expect_version` is the version the change was made to (0: none yet); None asks for no
-        check.
-        """
-        newest = self._rules_text(None)
-        version = 0 if newest is None else newest[0]
-        if expect_version is not None and expect_version != version:
-            raise Conflict(Reason.VERSION_CONFLICT, f"rules are at version {version}")
-        rules = parse_rules(document, version + 1)
-        self._check_ranges_of(rules)
-        self._check_issuers_of(rules)
-        self._check_paths_of(rules)
-        try:
-            text = canonical(document)
-        except (TypeError, ValueError) as error:
-            raise InvalidInput(Reason.RULE_INVALID, f"document: {error}") from error
-        self._insert(
-            RULE_VERSIONS,
-            {
-                "version": rules.version,
-                "document": text,
-                "saved_at": self._at,
-                "author": self._author.name,
-            },
-        )
-        self._record("save_rules", version=rules.version, document=document)
-        return rules
-
-    def _check_ranges_of(self, rules: RuleSet) -> None:
-        known = {status.range.name: status.range.purpose for status in self.ranges()}
-        wanted = [
-            (given.number_range, _purposes(rule, given)) for rule, given in rules.account_rules()
-        ]
-        if rules.posix_groups():
-            wanted.append((rules.group_range, (RangePurpose.GROUPS,)))
-        for name, purposes in wanted:
-            if name not in known:
-                raise InvalidInput(Reason.RANGE_UNKNOWN, f"range {name}")
-            if known[name] not in purposes:
-                raise InvalidInput(
-                    Reason.RANGE_UNKNOWN, f"range {name} is for {known[name]}, not {purposes[0]}"
-                )
-
-    def _check_paths_of(self, rules: RuleSet) -> None:
-        """Rules just written mean the paths of now; one that a group had before names nothing any more."""
-        now = self.group_ids()
-        for former, group in renamed_since(self._db, 0):
-            named = () if former in now else who_names(rules, former)
-            if named:
-                raise InvalidInput(
-                    Reason.RULE_INVALID,
-                    f"{', '.join(named)}: group {former.path} was renamed; write {group.path!r}",
-                )
-
-    def _check_issuers_of(self, rules: RuleSet) -> None:
-        profiles = self.issuers()
-        named = [
-            (f"rule {rule.rule_id}", issuer)
-            for rule in rules.rules
-            for issuer in sorted(
-                {
-                    rule.condition.issuer,
-                    *(item.issuer for item in rule.condition.items()),
-                    *(group.issuer for group in rule.groups_given()),
-                }
-            )
-        ]
-        for demand in rules.demands:
-            named += [(f"demand {demand.demand_id}", one) for one in sorted(demand.issuers)]
-        for index, administrator in enumerate(rules.administrators, start=1):
-            who = administrator.identity or administrator.group
-            if who is not None:
-                named.append((f"admin {index}", who.issuer))
-        canonical_of = {text: known.issuer for known in profiles for text in known.spells()}
-        for where, issuer in named:
-            if issuer not in canonical_of:
-                raise InvalidInput(
-                    Reason.RULE_INVALID, f"{where}: issuer {issuer!r} is not trusted here"
-                )
-            if canonical_of[issuer] != issuer:
-                raise InvalidInput(
-                    Reason.RULE_INVALID,
-                    f"{where}: issuer {issuer!r} is an alias; write {canonical_of[issuer]!r}",
-                )
 
     def add_range(self, new: NumberRange) -> None:
         """Raises InvalidInput(NUMBER_REFUSED, RANGE_OVERLAPS). What the marks count as issued
@@ -418,11 +325,5 @@ class PolicyWriter(LinkWriter):
             self._insert(RUNS, {"run_id": run.run_id} | values)
 
 
-def _purposes(rule: Rule, given: AccountClass) -> tuple[RangePurpose, ...]:
-    if given.kind is AccountKind.POOL:
-        return (RangePurpose.POOLS,)
-    return _FOR_ROBOTS if rule.condition.robots else (RangePurpose.PEOPLE,)
-
-
-class SqlWriter(PolicyWriter, AnswerWriter):
+class SqlWriter(PolicyWriter, AnswerWriter, DifferenceWriter):
     """Implements `RegistryWriter`: accounts, observations and policy in one transaction."""

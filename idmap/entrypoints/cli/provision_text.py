@@ -67,6 +67,12 @@ def print_report(console: Console, report: ProvisionReport) -> None:
     if report.awaiting_approval:
         console.print()
         console.print(f"Waiting for approval: {report.awaiting_approval} accounts")
+    if report.differences:
+        console.print()
+        console.print(
+            f"Tokens and sources disagree about {report.differences} memberships: idmap provision differences",
+            soft_wrap=True,
+        )
     _print_some(console, "Notes", report.notes, _SHOWN_NOTES)
     console.print()
     console.print(f"Next: {report.next_step}", soft_wrap=True)
