@@ -21,6 +21,7 @@ from fastapi import FastAPI, Request
 from idmap.adapters.oidc.signatures import JoseSignatures
 from idmap.adapters.snapshot.store import DirectorySnapshotStore
 from idmap.adapters.sql import SqlRegistry
+from idmap.application.banned_credentials import find_ban_in
 from idmap.application.remembered import Remembered
 from idmap.application.verified_tokens import VerifiedTokens
 from idmap.domain.identity import Issuer
@@ -103,6 +104,7 @@ def real(directory: Path) -> FastAPI:
             "state", lambda r: (r.revision(), r.ban_counter(), r.rules().version)
         ),
         present_state=lambda present: present.get("state"),
+        find_ban=find_ban_in(remembered),
     )
     store = DirectorySnapshotStore(place / "snapshot")
     unused = Secret("never issued in a measurement")

@@ -15,10 +15,9 @@ from idmap.application.ports import (
     SecretMaker,
 )
 from idmap.domain.accounts import Account, AccountEvent
-from idmap.domain.bans import Ban
 from idmap.domain.doors import DoorKind, parse_door, ssh_door
 from idmap.domain.errors import Conflict, InvalidInput, NotFound
-from idmap.domain.identity import Identity, Issuer
+from idmap.domain.identity import Issuer
 from idmap.domain.issuers import IssuerProfile, check_distinct
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
@@ -51,33 +50,6 @@ def move_account(registry: Registry, author: Author, username: str, event: Accou
     """What a person may do to an account's state. Raises NotFound, Conflict(TRANSITION_REFUSED)."""
     with registry.write(author) as writer:
         return writer.move_account(account_named(writer, username).account_id, event)
-
-
-def add_ban(
-    registry: Registry,
-    author: Author,
-    *,
-    username: str | None,
-    identity: Identity | None,
-    until: int | None,
-    at: int,
-) -> Ban:
-    """Refuses an account or an identity from now on. Raises NotFound; REQUEST_INVALID when it would already be over."""
-    if (username is None) == (identity is None):
-        raise InvalidInput(Reason.REQUEST_INVALID, "either an account or an identity")
-    if until is not None and until <= at:
-        raise InvalidInput(Reason.REQUEST_INVALID, "until: lies in the past")
-    with registry.write(author) as writer:
-        account_id = None if username is None else account_named(writer, username).account_id
-        return writer.add_ban(
-            account_id=account_id, identity=identity, reason=author.reason, until=until, at=at
-        )
-
-
-def lift_ban(registry: Registry, author: Author, ban_id: int) -> None:
-    """Ends a ban. Raises NotFound."""
-    with registry.write(author) as writer:
-        writer.lift_ban(ban_id)
 
 
 def enrol_node(

@@ -15,7 +15,7 @@ from idmap.application.open_account import facts_with_token
 from idmap.application.ports import Registry, RegistryReader
 from idmap.application.verify_token import TokenVerifier
 from idmap.domain.administrators import held_roles
-from idmap.domain.bans import Ban
+from idmap.domain.bans import Ban, BanKind
 from idmap.domain.checks import Check
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.considered import Considered, consider, would_let_in
@@ -104,7 +104,13 @@ def _explain(
     facts = person if claims is None else facts_with_token(reader, claims)
     entitled = decide(facts, rules, at)
     considered = consider(facts, rules, entitled.grant)
+    identity = recorded.identity
+    token_id = None if claims is None else claims.token_id
+    refused = reader.credential_bans(issuer=identity.issuer, token_id=token_id)
     checks = [*trace, *_recorded_checks(recorded, at), _roles_check(recorded, rules)]
+    of_tokens = refused.find(identity.issuer, token_id, at)
+    if of_tokens is not None:
+        checks.append(Check("tokens of its issuer accepted", _shown(of_tokens), passed=False))
     if person.groups != recorded.groups:
         linked = ", ".join(sorted(group.path for group in person.groups - recorded.groups))
         shown = linked or "this one's do not count"
@@ -120,7 +126,7 @@ def _explain(
     if difference is not None:
         checks.append(difference)
     if door is not None:
-        reasons = decide(recorded, rules, at, door, claims).reasons
+        reasons = decide(recorded, rules, at, door, claims, refused).reasons
     elif recorded.account is not None:
         reasons = (account_reason(recorded.account, recorded.bans, at),)
     else:
@@ -147,7 +153,7 @@ def _recorded_checks(recorded: Recorded, at: int) -> tuple[Check, ...]:
         Check("active at the source", str(recorded.identity), recorded.active_at_source),
         Check("groups on record", groups, bool(recorded.groups)),
         *_fact_check(recorded),
-        Check("no ban in force", _bans(recorded.bans, at), not _in_force(recorded.bans, at)),
+        Check("no ban in force", _bans(recorded, at), not _in_force(recorded.bans, at)),
     ]
     if account is None:
         return (*checks, Check("account", "none", False))
@@ -177,8 +183,32 @@ def _in_force(bans: tuple[Ban, ...], at: int) -> tuple[Ban, ...]:
     return tuple(ban for ban in bans if ban.holds(at))
 
 
-def _bans(bans: tuple[Ban, ...], at: int) -> str:
-    return "; ".join(f"ban {ban.ban_id}: {ban.reason}" for ban in _in_force(bans, at)) or "none"
+def _bans(recorded: Recorded, at: int) -> str:
+    """Each with why it reaches the person."""
+    return (
+        "; ".join(f"{_shown(ban)} ({_why(ban, recorded)})" for ban in _in_force(recorded.bans, at))
+        or "none"
+    )
+
+
+def _shown(ban: Ban) -> str:
+    return f"ban {ban.ban_id} of {ban.of}: {ban.reason}"
+
+
+def _why(ban: Ban, recorded: Recorded) -> str:
+    match ban.kind:
+        case BanKind.ACCOUNT:
+            return "this person's account"
+        case BanKind.IDENTITY if ban.identity == recorded.identity:
+            return "this very identity"
+        case BanKind.IDENTITY:
+            return "linked to the same account"
+        case BanKind.GROUP if ban.group in recorded.groups:
+            return "this identity is recorded in it"
+        case BanKind.GROUP:
+            return "an identity linked to the same account is recorded in it"
+        case BanKind.ISSUER | BanKind.TOKEN:
+            return "no identity of the person is of an issuer that is not banned"
 
 
 def _missing(recorded: Recorded, considered: tuple[Considered, ...]) -> tuple[str, ...]:

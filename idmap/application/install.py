@@ -3,7 +3,7 @@
 The order makes every crash safe (law 7; tests kill the agent after each step):
 
     1  the accepted revision is remembered    nothing older is installed from here on
-    2  bans.db     first, so that nobody whom the new files admit is admitted against an older ban list
+    2  refused.json, bans.db   first, so that nobody whom the new files admit is admitted against an older ban list
     3  chunks and manifest are cached         whatever follows can be repeated without the service
     4  trust.db    a new identity without its record is refused (account_unknown); numbers never change owners, so an
                    old identity with a new record is the same person

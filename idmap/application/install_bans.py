@@ -2,6 +2,8 @@
 
 A list is accepted when a pinned key signed it and its counter is not below the one that is here; the last
 envelope is kept beside bans.db, so that bans outlive a restart of the agent, of the node and of the service.
+What it says of issuers and tokens goes into refused.json, for idmap-verify, before bans.db is replaced; when one of
+them cannot be written the other is all the same, and both are tried again with the next list or poll.
 The newest signed time (manifest, ban list, heartbeat) goes into bans.db, so that a slow clock revives nothing;
 a clock that runs ahead of live heartbeats sets the skew flag, and the account phase refuses.
 """
@@ -14,10 +16,12 @@ from typing import Final
 
 from idmap.application.install_state import (
     NOT_REACHED,
+    NOTHING_REFUSED,
     Document,
     InstalledBans,
     NodeFiles,
     Reached,
+    RefusedCredentials,
     Service,
     Step,
     Verifier,
@@ -112,11 +116,12 @@ class BanKeeper:
                 )
             if (bans.counter, bans.issued) < newest:
                 return False
-            if saved == bans and installed is not None and is_list(installed, bans):
+            complete = installed is not None and is_list(installed, bans)
+            if saved == bans and complete and is_refused(self._refused(), bans):
                 return False
             self._files.save_envelope(Document.BANS, envelope)
             self._reached(Step.BANS_SAVED)
-            self._write(bans, installed, None)
+            self._write_both(bans, installed)
         self._reached(Step.BANS_INSTALLED)
         return True
 
@@ -124,13 +129,15 @@ class BanKeeper:
         """At start: what was saved and never installed, or was damaged since, is installed again."""
         with self._files.bans_lock():
             saved, installed = self._saved(), self._installed()
-            if saved is None or (installed is not None and is_list(installed, saved)):
+            if saved is None:
                 return
-            if installed is None or (installed.counter, installed.issued) <= (
+            if installed is not None and is_list(installed, saved):
+                self._write_refused(saved)
+            elif installed is None or (installed.counter, installed.issued) <= (
                 saved.counter,
                 saved.issued,
             ):
-                self._write(saved, installed, None)
+                self._write_both(saved, installed)
 
     def open_heartbeat(self, envelope: bytes) -> Heartbeat:
         """The heartbeat in an envelope."""
@@ -165,6 +172,17 @@ class BanKeeper:
         known = installed.signed_time if installed else 0
         return max(self._clock(), self._newest, known, self._files.read_state().signed_time)
 
+    def _write_both(self, bans: BanList, installed: InstalledBans | None) -> None:
+        try:
+            self._write_refused(bans)
+        finally:
+            self._write(bans, installed, None)
+
+    def _write_refused(self, bans: BanList) -> None:
+        if not is_refused(self._refused(), bans):
+            self._files.install_refused(RefusedCredentials(bans.issuers, bans.tokens))
+        self._reached(Step.REFUSED_INSTALLED)
+
     def _write(
         self, bans: BanList, installed: InstalledBans | None, clock_skew: bool | None
     ) -> None:
@@ -197,6 +215,13 @@ class BanKeeper:
         except NodeInstallFailed:
             return None
 
+    def _refused(self) -> RefusedCredentials | None:
+        """What refused.json says; without one nothing is refused. None for a damaged one, which is replaced."""
+        try:
+            return self._files.read_refused() or NOTHING_REFUSED
+        except NodeInstallFailed:
+            return None
+
     def _saved(self) -> BanList | None:
         """The kept envelope, if a key that is pinned today signed it."""
         data = self._files.read_envelope(Document.BANS)
@@ -215,6 +240,11 @@ def is_list(installed: InstalledBans, bans: BanList) -> bool:
         installed.issued,
         installed.bans,
     ) == (bans.counter, bans.issued, tuple(sorted(bans.bans)))
+
+
+def is_refused(installed: RefusedCredentials | None, bans: BanList) -> bool:
+    """Whether refused.json, None for a damaged one, says what the list says."""
+    return installed == RefusedCredentials(bans.issuers, bans.tokens)
 
 
 def _is_same(installed: InstalledBans | None, bans: BanList) -> bool:

@@ -32,6 +32,7 @@ class Step(StrEnum):
 
     FLOOR_REMEMBERED = "floor_remembered"
     BANS_SAVED = "bans_saved"
+    REFUSED_INSTALLED = "refused_installed"
     BANS_INSTALLED = "bans_installed"
     CHUNKS_CACHED = "chunks_cached"
     MANIFEST_SAVED = "manifest_saved"
@@ -58,6 +59,20 @@ class InstalledBans:
     clock_skew: bool
     bans: tuple[tuple[int, int], ...]
     """(uid number, end or 0), sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCredentials:
+    """What refused.json says: the part of the ban list that concerns credentials, not accounts."""
+
+    issuers: tuple[tuple[str, int], ...] = ()
+    """(issuer, end or 0)."""
+    tokens: tuple[tuple[str, int], ...] = ()
+    """(digest in hexadecimal, end or 0)."""
+
+
+NOTHING_REFUSED: Final = RefusedCredentials()
+"""What a node refuses that has no refused.json."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +163,7 @@ class NodeFiles(Protocol):
         ...
 
     def bans_lock(self) -> AbstractContextManager[None]:
-        """The same for bans.db; never held while a snapshot is being built."""
+        """The same for bans.db and refused.json; never held while a snapshot is being built."""
         ...
 
     def read_envelope(self, document: Document) -> bytes | None: ...
@@ -166,6 +181,10 @@ class NodeFiles(Protocol):
         """bans.db, wholly checked. Raises NodeInstallFailed(NODE_FILES_UNREADABLE)."""
         ...
 
+    def read_refused(self) -> RefusedCredentials | None:
+        """refused.json, wholly checked. Raises NodeInstallFailed(NODE_FILES_UNREADABLE)."""
+        ...
+
     def read_posix(self) -> InstalledPosix | None:
         """posix.db's checked header. Raises NodeInstallFailed(NODE_FILES_UNREADABLE)."""
         ...
@@ -175,6 +194,7 @@ class NodeFiles(Protocol):
         ...
 
     def install_bans(self, compiler_input: bytes) -> None: ...
+    def install_refused(self, refused: RefusedCredentials) -> None: ...
     def install_posix(self, compiler_input: bytes) -> None: ...
     def install_local_groups(self, text: bytes) -> None: ...
     def install_trust(self, content: TrustContent) -> None: ...

@@ -60,7 +60,8 @@ def link_own(registry: Registry, own: VerifiedClaims, other: VerifiedClaims, at:
     author = Author(f"self:{own.identity}", "logged in with both identities")
     with registry.write(author) as writer:
         recorded = writer.recorded(own.identity)
-        decision = decide(recorded, writer.rules(), at, own.door, own)
+        refused = writer.credential_bans(issuer=own.identity.issuer, token_id=own.token_id)
+        decision = decide(recorded, writer.rules(), at, own.door, own, refused)
         if not decision.allowed or decision.account is None:
             raise Refused(decision.reason, str(own.identity))
         if own.robot or recorded.robot or other.robot:

@@ -28,7 +28,6 @@ from idmap.domain.linking import LinkProof
 from idmap.domain.plans import JoinAccount, OpenAccount, OpenGroup
 from idmap.domain.provisioning import PersonFacts, federated_groups, plan_changes
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import RuleSet
 from idmap.domain.spelling import NO_SPELLING
 from idmap.domain.token_facts import token_facts
 
@@ -61,7 +60,7 @@ def open_own_account(registry: Registry, claims: VerifiedClaims, at: int) -> Ope
     """
     author = Author(f"self:{claims.identity}", "asked for an account at the API door")
     with registry.read() as reader:
-        existing = _usable_account(reader.recorded(claims.identity), reader.rules(), claims, at)
+        existing = _usable_account(reader, claims, at)
         revision = reader.revision()
         new_groups = _unlisted_groups(reader, claims)
         news = bool(new_groups) or _says_something_new(reader, claims)
@@ -98,7 +97,7 @@ def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Acco
         _record(writer, claims, claims.groups, at)
     recorded = writer.recorded(claims.identity)
     rules = writer.rules()
-    existing = _usable_account(recorded, rules, claims, at)
+    existing = _usable_account(writer, claims, at)
     if existing is not None:
         return existing, False
     known = writer.facts(claims.identity)
@@ -144,12 +143,12 @@ def _not_given(grant: Grant, recorded: Recorded, at: int) -> Refused:
     return Refused(Reason.BANNED if banned else Reason.ACCOUNT_CLOSED, detail)
 
 
-def _usable_account(
-    recorded: Recorded, rules: RuleSet, claims: VerifiedClaims, at: int
-) -> Account | None:
+def _usable_account(reader: RegistryReader, claims: VerifiedClaims, at: int) -> Account | None:
     """The account if there is one and it may be used, or waits for approval; None when there is none and nothing
     forbids one."""
-    decision = decide(recorded, rules, at, claims.door, claims)
+    recorded = reader.recorded(claims.identity)
+    refused = reader.credential_bans(issuer=claims.identity.issuer, token_id=claims.token_id)
+    decision = decide(recorded, reader.rules(), at, claims.door, claims, refused)
     if decision.allowed or decision.reason is Reason.ACCOUNT_AWAITS_APPROVAL:
         return decision.account
     if recorded.account is not None:

@@ -29,7 +29,7 @@ from idmap.application.questions import (
     RulesVersion,
 )
 from idmap.domain.accounts import Account, AccountEvent, AccountState, AccountTerms, PosixGroup
-from idmap.domain.bans import Ban
+from idmap.domain.bans import Ban, CredentialBans
 from idmap.domain.decision import Recorded
 from idmap.domain.differences import Difference
 from idmap.domain.facts import Fact, FactKind
@@ -344,7 +344,19 @@ class RegistryReader(Protocol):
         ...
 
     def banned_uid_numbers(self, at: int) -> tuple[tuple[int, int], ...]:
-        """(uid number, end or 0), sorted: direct bans and bans of any linked identity."""
+        """(uid number, end or 0), sorted: every account that a ban reaches, of whatever kind (`Recorded.bans`)."""
+        ...
+
+    def credential_bans(
+        self, *, issuer: Issuer | None = None, token_id: str | None = None
+    ) -> CredentialBans:
+        """What refuses credentials: everything; with `issuer`, all that can refuse its token of that id."""
+        ...
+
+    def count_closed_by(
+        self, *, group: Group | None = None, issuer: Issuer | None = None, at: int
+    ) -> int:
+        """How many accounts, tombstones left out, a ban of a group, or of an issuer, closes or would close then."""
         ...
 
     def revision(self) -> int:
@@ -352,7 +364,7 @@ class RegistryReader(Protocol):
         ...
 
     def ban_counter(self) -> int:
-        """Rises with every commit that changes bans."""
+        """Rises with every commit that changes bans, or whom they reach."""
         ...
 
     def high_water(self) -> Mapping[str, int]: ...
@@ -599,10 +611,19 @@ class RegistryWriter(RegistryReader, Protocol):
         *,
         account_id: int | None,
         identity: Identity | None,
+        group: Group | None = None,
+        issuer: Issuer | None = None,
+        token_id: str | None = None,
         reason: str,
         until: int | None,
         at: int,
-    ) -> Ban: ...
+    ) -> Ban:
+        """What it is of may never have been seen. With `token_id`, of that one token of the issuer.
+
+        Raises InvalidInput(REQUEST_INVALID) for a ban of nothing or of the past, NotFound for no such account.
+        """
+        ...
+
     def lift_ban(self, ban_id: int) -> None: ...
     def add_credential(
         self,

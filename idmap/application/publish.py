@@ -3,8 +3,8 @@
 Three documents on two paths. The *snapshot* is rebuilt when the revision or a trusted key changed, and re-signed when
 the rules demand tokens on other node classes, and before its not-after comes near. The *ban list* has a path of its own
 that no snapshot build delays and no guard stops (law 5): it is compared with what was last published, so that a ban of
-an identity that only later gets an account is published too. The *heartbeat* says the service's time and the newest
-of both.
+an identity that only later gets an account, or of a group that somebody joins later, is published too. The
+*heartbeat* says the service's time and the newest of both.
 
 A `Publisher` decides and acts once per call; loops, threads and retries are `entrypoints/work/publisher.py`'s.
 `publish_snapshot` and the other two may be called from two threads at the same time.
@@ -15,12 +15,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from idmap.application.ports import Clock, RangeStatus, Registry, Signer, SnapshotStore
+from idmap.application.ports import (
+    Clock,
+    RangeStatus,
+    Registry,
+    RegistryReader,
+    Signer,
+    SnapshotStore,
+)
 from idmap.domain.errors import IdmapError
-from idmap.domain.identity import Issuer
+from idmap.domain.identity import Issuer, token_digest
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.manifest import (
     BANS_TYPE,
@@ -99,6 +106,8 @@ class Publisher:
         self._bans = self._read_bans()
         self._snapshot_confirmed = False
         self._bans_confirmed = False
+        self._bans_of: int | None = None
+        """The last entry of the record that the published ban list knows."""
 
     @property
     def revision(self) -> int:
@@ -175,32 +184,48 @@ class Publisher:
         """Publishes the ban list when it differs from the published one; always the first time after a start.
 
         A ban that ended leaves the list, and a banned identity that got an account enters it, at the same counter; a
-        later `issued` then tells nodes which of the two is newer.
+        later `issued` then tells nodes which of the two is newer. Nothing is read twice while no ban ended and nothing
+        went on the record: whatever makes a ban, or somebody whom it reaches, stands there (law 12).
         """
         now = self._clock()
+        last, end = self._bans, self.next_ban_end()
         with self._registry.read() as reader:
-            counter = reader.ban_counter()
-            banned = reader.banned_uid_numbers(now)
-        last = self._bans
-        if (
-            self._bans_confirmed
-            and last is not None
-            and (last.counter, last.bans) == (counter, banned)
-        ):
+            newest = reader.last_change()
+            current = self._bans_confirmed and newest == self._bans_of
+            if current and (end is None or now < end):
+                return None
+            bans = self._ban_list(reader, now)
+        if self._bans_confirmed and last is not None and replace(bans, issued=last.issued) == last:
+            self._bans_of = newest
             return None
-        issued = now
-        if last is not None and last.counter == counter:
-            issued = max(now, last.issued + 1)
-        bans = BanList(self._realm, counter, issued, banned)
+        if last is not None and last.counter == bans.counter:
+            bans = replace(bans, issued=max(now, last.issued + 1))
         self._store.put_document("bans", encode_envelope(self._signer.sign_bans(encode_bans(bans))))
-        self._bans = bans
+        self._bans, self._bans_of = bans, newest
         self._bans_confirmed = True
         return bans
 
+    def _ban_list(self, reader: RegistryReader, now: int) -> BanList:
+        refused, salt = reader.credential_bans(), reader.salt()
+        tokens = (
+            (token_digest(salt, issuer, token_id).hex(), end)
+            for (issuer, token_id), end in refused.tokens_at(now)
+        )
+        return BanList(
+            realm=self._realm,
+            counter=reader.ban_counter(),
+            issued=now,
+            bans=reader.banned_uid_numbers(now),
+            issuers=refused.issuers_at(now),
+            tokens=tuple(sorted(tokens)),
+        )
+
     def next_ban_end(self) -> int | None:
         """When the first published ban ends (seconds since the epoch)."""
-        ends = [until for _, until in self._bans.bans if until] if self._bans else []
-        return min(ends, default=None)
+        if self._bans is None:
+            return None
+        listed = (self._bans.bans, self._bans.issuers, self._bans.tokens)
+        return min((end for entries in listed for _, end in entries if end), default=None)
 
     def publish_heartbeat(self) -> Heartbeat:
         """Publishes the service's time with the newest published revision and counter."""

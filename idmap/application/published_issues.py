@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from idmap.domain.errors import IdmapError
 from idmap.domain.manifest import (
     BANS_TYPE,
     MANIFEST_TYPE,
+    BanList,
     ChunkRef,
     Manifest,
     parse_bans,
@@ -64,6 +65,10 @@ class Published:
     issued: tuple[PublishedIssue, ...] = ()
     bans: tuple[tuple[int, int], ...] = ()
     """(uid number, end or 0) that nodes refuse now."""
+    banned_issuers: tuple[tuple[str, int], ...] = ()
+    """(issuer, end or 0) whose tokens they refuse."""
+    banned_tokens: int = 0
+    """How many single tokens; the list has their digests alone."""
     unreadable: int = 0
     """Manifests and chunks that could not be used."""
 
@@ -126,23 +131,31 @@ class _Reading:
         self._issued.setdefault((kind, name, number), found or nobody)
 
     def result(self) -> Published:
-        bans, counter = self._bans()
+        listed = self._bans()
+        refused = Published(
+            ban_counter=listed.counter,
+            bans=listed.bans,
+            banned_issuers=listed.issuers,
+            banned_tokens=len(listed.tokens),
+            unreadable=self._unreadable,
+        )
         if not self._manifests:
-            return Published(bans=bans, ban_counter=counter, unreadable=self._unreadable)
+            return refused
         marks: dict[str, tuple[NumberRange, int]] = {}
         for manifest in self._manifests:
             for name, highest in manifest.high_water.items():
                 window = _window(manifest, name, highest)
                 if window is not None and highest >= marks.get(name, (window, 0))[1]:
                     marks[name] = (window, highest)
-        return Published(
+        announced = (manifest.ban_counter for manifest in self._manifests)
+        return replace(
+            refused,
             realm=self._manifests[0].realm,
             salt=self._salt,
             revision=max(manifest.revision for manifest in self._manifests),
-            ban_counter=max(counter, *(manifest.ban_counter for manifest in self._manifests)),
+            ban_counter=max(listed.counter, *announced),
             high_water=MappingProxyType(marks),
             issued=tuple(issue for found in self._issued.values() for issue in found),
-            bans=bans,
             unreadable=self._unreadable,
         )
 
@@ -165,16 +178,14 @@ class _Reading:
         except IdmapError:
             self._unreadable += 1
 
-    def _bans(self) -> tuple[tuple[tuple[int, int], ...], int]:
+    def _bans(self) -> BanList:
         data = self._store.read_document("bans")
-        if data is None:
-            return (), 0
-        try:
-            bans = parse_bans(parse_envelope(data, BANS_TYPE).payload)
-        except IdmapError:
-            self._unreadable += 1
-            return (), 0
-        return bans.bans, bans.counter
+        if data is not None:
+            try:
+                return parse_bans(parse_envelope(data, BANS_TYPE).payload)
+            except IdmapError:
+                self._unreadable += 1
+        return BanList("", 0, 0, ())
 
 
 def _window(manifest: Manifest, name: str, highest: int) -> NumberRange | None:

@@ -11,6 +11,7 @@ from datetime import date
 from typing import Generic, TypeVar
 
 from idmap.domain.accounts import AccountState
+from idmap.domain.bans import BanKind
 from idmap.domain.differences import DifferenceKind
 from idmap.domain.identity import Identity
 from idmap.domain.linking import EvidenceState
@@ -102,8 +103,15 @@ class BanQuestion:
     at: int | None = None
     """In force then; without it, those that are over by their date too."""
     account_id: int | None = None
-    """Of the account itself, or of an identity linked to it."""
+    """That reach the account, whatever they are of."""
     identity: Identity | None = None
+    """Of this very identity."""
+    kind: BanKind | None = None
+    issuer: str | None = None
+    """That name it: of the issuer, of one of its tokens, groups or identities."""
+    group: str | None = None
+    """Of a group with this path."""
+    token_id: str | None = None
     author: str | None = None
 
 

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
+from idmap.application.banned_credentials import credential_bans, credential_bans_at
 from idmap.application.ports import RegistryReader
 from idmap.application.remembered import Remembered
 from idmap.application.verify_token import TokenVerifier
 from idmap.domain.accounts import Account
+from idmap.domain.bans import CredentialBans
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.decision import Decision, Recorded, decide
 from idmap.domain.doors import Door
@@ -87,7 +89,7 @@ def resolve(
     facts = remembered.get(
         ("facts", claims.identity), lambda reader: _gather(reader, claims.identity)
     )
-    return _answer(facts, claims, at)
+    return _answer(facts, claims, at, credential_bans(remembered))
 
 
 def resolve_from_memory(
@@ -110,11 +112,12 @@ def resolve_from_memory(
         return None
     note(claims)
     facts: Facts | None = present.get(("facts", claims.identity))
-    return None if facts is None else _answer(facts, claims, at)
+    refused = credential_bans_at(present)
+    return None if facts is None or refused is None else _answer(facts, claims, at, refused)
 
 
-def _answer(facts: Facts, claims: VerifiedClaims, at: int) -> Resolved:
-    decision = decide(facts.recorded, facts.rules, at, claims.door, claims)
+def _answer(facts: Facts, claims: VerifiedClaims, at: int, refused: CredentialBans) -> Resolved:
+    decision = decide(facts.recorded, facts.rules, at, claims.door, claims, refused)
     found = decision_id(facts, decision, claims)
     if not decision.allowed or decision.account is None:
         others = ", ".join(decision.reasons[1:])

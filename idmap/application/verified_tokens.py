@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from idmap.application.introspect import is_opaque
 from idmap.application.ports import IssuerKeys, SignatureChecker
-from idmap.application.verify_token import OpaqueVerifier, TokenVerifier
+from idmap.application.verify_token import FindBan, OpaqueVerifier, TokenVerifier
 from idmap.domain.checks import Check
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import Door, DoorKind
@@ -57,8 +57,9 @@ class VerifiedTokens(TokenVerifier):
         state: Callable[[], Hashable],
         present_state: Callable[[Mapping[Hashable, Any]], Hashable | None] = lambda _: None,
         limit: int = LIMIT,
+        find_ban: FindBan | None = None,
     ) -> None:
-        super().__init__(find_issuer, keys, signatures, opaque)
+        super().__init__(find_issuer, keys, signatures, opaque, find_ban=find_ban)
         self._state = state
         self._present_state = present_state
         self._limit = limit

@@ -2,9 +2,10 @@
 
 The order is the security argument: read strictly → refuse headers that bring their own key → find the
 issuer by its exact string → only then ask for a key → signature → claims. Nothing is fetched, from
-anywhere, before the issuer matched a trusted one. Every check leaves a line in `trace`, which `idmap explain` prints.
+anywhere, before the issuer matched a trusted one. What is proved must be of no banned issuer and no banned token. Every
+check leaves a line in `trace`, which `idmap explain` prints.
 
-It does *not* look at accounts, rules or bans: that is `decide`.
+It does *not* look at accounts, rules or bans of people: that is `decide`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import Any, Final, Protocol
 
 from idmap.application.introspect import is_opaque
 from idmap.application.ports import IssuerKeys, SignatureChecker
+from idmap.domain.bans import Ban
 from idmap.domain.checks import Check, step
 from idmap.domain.claims import VerifiedClaims, check_claims
 from idmap.domain.claims_shown import bounded
 from idmap.domain.doors import Door
 from idmap.domain.errors import TokenRefused
+from idmap.domain.identity import Issuer
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
@@ -36,6 +39,10 @@ _KEY_FAMILY: Final[Mapping[str, tuple[str, str | None]]] = {
 
 MAX_KEY_ID: Final = 255
 """Longest `kid` looked up."""
+
+
+FindBan = Callable[[Issuer, str | None, int], Ban | None]
+"""The ban in force at a time that refuses a token of the issuer with this id."""
 
 
 class OpaqueVerifier(Protocol):
@@ -66,12 +73,15 @@ class TokenVerifier:
         keys: IssuerKeys,
         signatures: SignatureChecker,
         opaque: OpaqueVerifier | None = None,
+        *,
+        find_ban: FindBan | None = None,
     ) -> None:
-        """Without `opaque`, opaque tokens are refused."""
+        """Without `opaque`, opaque tokens are refused; without `find_ban`, bans of tokens are another's to know."""
         self._find_issuer = find_issuer
         self._keys = keys
         self._signatures = signatures
         self._opaque = opaque
+        self._find_ban = find_ban
 
     def verify(
         self,
@@ -87,6 +97,18 @@ class TokenVerifier:
         step, the failing one last. May raise Unavailable(ISSUER_UNAVAILABLE) when no key was ever fetched.
         `issuer` says whose an opaque token is; a signed one says so itself.
         """
+        claims = self._proved(token, door, at, trace, issuer)
+        if self._find_ban is not None:
+            ban = self._find_ban(claims.identity.issuer, claims.token_id, at)
+            with step(trace, "not banned", _shown_credential, claims, ban):
+                if ban is not None:
+                    detail = f"ban {ban.ban_id} of {ban.of}"
+                    raise TokenRefused(Reason.BANNED, detail, proved=True)
+        return claims
+
+    def _proved(
+        self, token: Secret, door: Door, at: int, trace: list[Check] | None, issuer: str | None
+    ) -> VerifiedClaims:
         if self._opaque is not None and is_opaque(token):
             with step(trace, "opaque token", _shown_length, token):
                 pass  # nothing in it to check: its issuer is asked
@@ -173,6 +195,11 @@ def _shown_issuer(token: UnverifiedToken) -> str:
 
 def _shown_member(token: UnverifiedToken, name: str) -> str:
     return bounded(token.header[name]) if name in token.header else f"no {name}"
+
+
+def _shown_credential(claims: VerifiedClaims, ban: Ban | None) -> str:
+    named = "a jti" if claims.token_id is not None else "no jti"
+    return f"{claims.identity.issuer}, {named}" + (f", {ban.reason!r}" if ban is not None else "")
 
 
 def _shown_signature(algorithm: str, profile: IssuerProfile) -> str:

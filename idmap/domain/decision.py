@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from idmap.domain.accounts import UNKNOWN_TO_NODES, Account, AccountState
-from idmap.domain.bans import Ban
+from idmap.domain.bans import NO_CREDENTIAL_BANS, Ban, CredentialBans
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.conditions import Who
 from idmap.domain.demands import refuses_keys, unmet_demands
@@ -46,7 +46,8 @@ class Recorded:
     groups: frozenset[Group]
     account: Account | None
     bans: tuple[Ban, ...] = ()
-    """Bans of the identity, of its account, and of the account's other identities."""
+    """Every ban that reaches the person: of the identity, of its account, of the account's other identities, of a
+    group that one of these is recorded in, and of issuers when no identity is of another one (`closing_bans`)."""
     robot: bool = False
     """A client, a host or a service account: only rules for robots match it, and those match nobody else."""
     also: frozenset[Identity] = frozenset()
@@ -97,12 +98,13 @@ def decide(
     at: int,
     door: Door | None = None,
     credential: VerifiedClaims | None = None,
+    refused: CredentialBans = NO_CREDENTIAL_BANS,
 ) -> Decision:
     """Decides for one identity at time `at` (seconds since the epoch).
 
     Without `door`: is there to be an account? With `door`: may the recorded account be used? A
-    `credential` must be this identity's and this door's own; it can only take away. Its cost is that of the rules
-    that may match, not of all.
+    `credential` must be this identity's and this door's own, and neither it nor its issuer `refused`; it can only
+    take away. Its cost is that of the rules that may match, not of all.
     """
     found = _find(recorded, rules)
     grant, denied_by = found.grant, found.denied_by
@@ -116,7 +118,8 @@ def decide(
         reasons: tuple[Reason, ...] = () if grant is not None else (unmatched,)
     else:
         lacking = None if grant is not None else unmatched
-        reasons = tuple(_door_reasons(recorded, lacking, rules, at, door, credential))
+        told = _door_reasons(recorded, lacking, rules, at, door, credential, refused)
+        reasons = tuple(dict.fromkeys(told))
     return Decision(
         allowed=not reasons,
         reasons=reasons or (Reason.OK,),
@@ -289,12 +292,15 @@ def _door_reasons(
     at: int,
     door: Door,
     credential: VerifiedClaims | None,
+    refused: CredentialBans,
 ) -> Iterable[Reason]:
     if credential is not None:
         if credential.identity != recorded.identity:
             yield Reason.IDENTITY_MISMATCH
         if credential.door != door:
             yield Reason.AUDIENCE_REFUSED
+        if refused.find(credential.identity.issuer, credential.token_id, at) is not None:
+            yield Reason.BANNED
     if recorded.account is None:
         # A ban stands whether or not there is an account to close.
         if any(ban.holds(at) for ban in recorded.bans):

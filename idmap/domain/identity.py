@@ -53,3 +53,12 @@ def identity_digest(salt: bytes, identity: Identity) -> bytes:
     """
     text = f"{identity.issuer}\0{identity.subject}".encode()
     return hashlib.sha256(salt + text).digest()
+
+
+def token_digest(salt: bytes, issuer: Issuer, token_id: str) -> bytes:
+    """SHA-256(salt, issuer, zero byte, token id): the only form in which a banned token reaches a node.
+
+    No zero byte can occur in an issuer, so what stands behind the first one is the token id, whatever it holds.
+    """
+    text = f"{issuer}\0{token_id}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(salt + text).digest()

@@ -201,6 +201,15 @@ def is_loopback_url(url: str) -> bool:
     return parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
 
 
+def is_issuer_url(text: str) -> bool:
+    """Whether a profile could have this issuer."""
+    try:
+        _check_url("issuer", text)
+    except InvalidInput:
+        return False
+    return True
+
+
 def _check_entitlements(profile: IssuerProfile) -> None:
     """A namespace without authorities would say nothing, and URNs without a namespace would say anything."""
     if profile.urn_namespace is None:

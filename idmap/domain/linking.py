@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Final
 
 from idmap.domain.accounts import Account, AccountState
-from idmap.domain.bans import Ban
+from idmap.domain.bans import NO_CREDENTIAL_BANS, Ban, CredentialBans
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.decision import Recorded
 from idmap.domain.errors import Conflict, Refused
@@ -140,16 +140,24 @@ def check_link(
 
 
 def check_unlink(
-    account: Account, own: Sequence[Recorded], at: int, *, by_rule: bool = False
+    account: Account,
+    own: Sequence[Recorded],
+    at: int,
+    refused: CredentialBans = NO_CREDENTIAL_BANS,
+    *,
+    by_rule: bool = False,
 ) -> None:
     """Whether one of `account`'s identities `own` may be taken from it; number and name stay with the account.
 
-    Raises Refused(BANNED): the one unlinked would escape the ban, or the account would; and Conflict: ACCOUNT_SHARED
-    for whatever but a rule, LAST_IDENTITY when nobody could use an account that is meant to be used. From a shared one
-    the last goes by a plan that lets somebody else in, or while nobody may use it (`shared_accounts`).
+    Raises Refused(BANNED): the one unlinked would escape the ban, or the account would, or its other identities,
+    of `refused` issuers alone, would close it; and Conflict: ACCOUNT_SHARED for whatever but a rule, LAST_IDENTITY when
+    nobody could use an account that is meant to be used. From a shared one the last goes by a plan that lets somebody
+    else in, or while nobody may use it (`shared_accounts`).
     """
     _require_rule(account, by_rule)
     _require_no_ban([ban for recorded in own for ban in recorded.bans], at)
+    for issuer in sorted({recorded.identity.issuer for recorded in own}):
+        _require_no_ban(refused.issuers.get(issuer, ()), at)
     at_rest = account.state in {AccountState.SUSPENDED, AccountState.TOMBSTONE}
     if len(own) == 1 and not at_rest and not by_rule:
         raise Conflict(Reason.LAST_IDENTITY, f"account {account.username} is {account.state}")
@@ -163,4 +171,4 @@ def _require_rule(account: Account, by_rule: bool) -> None:
 def _require_no_ban(bans: Sequence[Ban], at: int) -> None:
     for ban in bans:
         if ban.holds(at):
-            raise Refused(Reason.BANNED, f"ban {ban.ban_id} of {ban.identity or 'the account'}")
+            raise Refused(Reason.BANNED, f"ban {ban.ban_id} of {ban.of}")

@@ -34,6 +34,8 @@ DEFAULT_LIFETIME_SECONDS: Final = 72 * 3600
 RESIGN_SECONDS: Final = 3600
 HEARTBEAT_SECONDS: Final = 5
 MAX_ENVELOPE: Final = 64 * 1024 * 1024
+MAX_ISSUER: Final = 2048
+"""As long as an issuer can be at the admin door."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,17 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class BanList:
-    """Every account refused now: (uid number, end or 0)."""
+    """Every account refused now, and every issuer and token whose credentials are."""
 
     realm: str
     counter: int
     issued: int
     bans: tuple[tuple[int, int], ...]
+    """(uid number, end or 0)."""
+    issuers: tuple[tuple[str, int], ...] = ()
+    """(canonical issuer, end or 0), ascending."""
+    tokens: tuple[tuple[str, int], ...] = ()
+    """(`identity.token_digest` in hexadecimal, end or 0), ascending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +187,8 @@ def parse_manifest(payload: bytes) -> Manifest:
 
 
 def encode_bans(bans: BanList) -> bytes:
-    """The ban list as a payload."""
+    """The ban list as a payload. What no list had before is there only when it is not empty."""
+    more = {"issuers": bans.issuers, "tokens": bans.tokens}
     return _json(
         {
             "format": FORMAT,
@@ -189,6 +197,7 @@ def encode_bans(bans: BanList) -> bytes:
             "issued": bans.issued,
             "bans": [list(entry) for entry in bans.bans],
         }
+        | {name: [list(entry) for entry in entries] for name, entries in more.items() if entries}
     )
 
 
@@ -201,6 +210,8 @@ def parse_bans(payload: bytes) -> BanList:
             counter=_count(value["counter"]),
             issued=_count(value["issued"]),
             bans=tuple((_count(uid), _count(until)) for uid, until in value["bans"]),
+            issuers=tuple((_url(text), _count(until)) for text, until in value.get("issuers", [])),
+            tokens=tuple((_sha256(text), _count(until)) for text, until in value.get("tokens", [])),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _invalid(f"bans: {type(error).__name__}") from None
@@ -279,6 +290,12 @@ def _count(value: object) -> int:
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > 255:
+        raise TypeError
+    return value
+
+
+def _url(value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_ISSUER:
         raise TypeError
     return value
 

@@ -19,6 +19,7 @@ from idmap.adapters.site_numbers.nss import NssNumbers
 from idmap.adapters.snapshot.sign_client import SocketSigner
 from idmap.adapters.snapshot.store import DirectorySnapshotStore
 from idmap.adapters.sql import SqlRegistry
+from idmap.application.banned_credentials import find_ban_in
 from idmap.application.introspect import OpaqueTokens
 from idmap.application.ports import Clock, Registry, SiteNumbers, Source
 from idmap.application.publish import Publisher
@@ -110,6 +111,7 @@ def serve_parts(settings: ServiceSettings, clock: Clock = system_clock) -> Serve
             OpaqueTokens(issuers, introspector(settings)),
             state=state,
             present_state=present_state,
+            find_ban=find_ban_in(remembered),
         ),
         keys=keys,
         store=DirectorySnapshotStore(settings.snapshot.directory),

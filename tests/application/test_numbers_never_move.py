@@ -22,7 +22,8 @@ from idmap.adapters.sql.backup import write_backup
 from idmap.adapters.sql.engine import open_database, reading
 from idmap.adapters.sql.restore import Given as NothingElse
 from idmap.adapters.sql.restore import RestoreRequest, restore
-from idmap.application.administer import add_ban, lift_ban, move_account
+from idmap.application.administer import move_account
+from idmap.application.ban import BanOrder, add_ban, lift_ban
 from idmap.application.link_identities import link, unlink
 from idmap.application.open_account import open_own_account
 from idmap.application.ports import Author, Listing, Progress
@@ -183,8 +184,7 @@ class Histories(RuleBasedStateMachine):
         add_ban(
             self.site.registry,
             AUTHOR,
-            username=None,
-            identity=identity(name),
+            BanOrder(identity=identity(name)),
             until=until,
             at=self.site.now,
         )

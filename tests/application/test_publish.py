@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from idmap.adapters.sql.reader import SqlReader
+from idmap.application.ports import CredentialKind
 from idmap.domain.accounts import AccountEvent
 from idmap.domain.errors import Conflict, Unavailable
-from idmap.domain.identity import identity_digest
+from idmap.domain.identity import identity_digest, token_digest
 from idmap.domain.manifest import (
     BANS_TYPE,
     HEARTBEAT_TYPE,
     MANIFEST_TYPE,
+    Envelope,
     Manifest,
     parse_bans,
     parse_envelope,
@@ -22,7 +25,17 @@ from idmap.domain.manifest import (
 )
 from idmap.domain.reasons import Reason
 from idmap.domain.trust import parse_issuers
-from tests.support.registry_scenes import AUTHOR, ISSUER, OTHER, document, person, profile
+from tests.support.registry_scenes import (
+    AUTHOR,
+    ISSUER,
+    OTHER,
+    STAFF,
+    document,
+    listed,
+    listing,
+    person,
+    profile,
+)
 from tests.support.snapshot_site import JWK, START, SnapshotSite
 
 
@@ -241,6 +254,98 @@ def test_a_banned_identity_that_gets_an_account_enters_the_list(site: SnapshotSi
     second = site.publisher.publish_bans()
     assert second is not None
     assert second.bans == ((200_002, 0),)
+
+
+def test_who_joins_a_banned_group_enters_the_list_and_who_leaves_goes(site: SnapshotSite) -> None:
+    """As soon as it is recorded, with a counter that nodes find behind."""
+    site.ban_what(group=STAFF)
+    first = site.publisher.publish_bans()
+    assert first is not None
+    assert first.bans == ()
+    with site.registry.write(AUTHOR) as writer:
+        writer.record_observation(person("s-alice"), frozenset({STAFF}), None, START)
+    second = site.publisher.publish_bans()
+    assert second is not None
+    assert (second.bans, second.counter) == (((200_000, 0),), first.counter + 1)
+    with site.registry.write(AUTHOR) as writer:
+        writer.record_listing(listing(listed("s-alice"), began=START + 1))
+    third = site.publisher.publish_bans()
+    assert third is not None
+    assert (third.bans, third.counter) == ((), second.counter + 1)
+
+
+def test_banned_issuers_and_tokens_are_listed_until_they_end(site: SnapshotSite) -> None:
+    """Tokens by salted digest: whoever reads the list learns no id."""
+    site.ban_what(issuer=ISSUER, until=START + 30)
+    site.ban_what(issuer=OTHER, token_id="the-id-of-a-token", until=START + 60)
+    first = site.publisher.publish_bans()
+    assert first is not None
+    with site.registry.read() as reader:
+        digest = token_digest(reader.salt(), OTHER, "the-id-of-a-token").hex()
+    assert first.issuers == ((ISSUER, START + 30),)
+    assert first.tokens == ((digest, START + 60),)
+    assert first.bans == ((200_000, START + 30), (200_001, START + 30))
+    document = site.store.read_document("bans") or b""
+    assert parse_bans(parse_envelope(document, BANS_TYPE).payload) == first
+    assert b"the-id-of" not in parse_envelope(document, BANS_TYPE).payload
+    assert site.publisher.next_ban_end() == START + 30
+    site.clock.now = START + 30
+    second = site.publisher.publish_bans()
+    assert second is not None
+    assert (second.bans, second.issuers, second.tokens) == ((), (), first.tokens)
+    assert site.publisher.next_ban_end() == START + 60
+    site.clock.now = START + 60
+    third = site.publisher.publish_bans()
+    assert third is not None
+    assert (third.tokens, site.publisher.next_ban_end()) == ((), None)
+
+
+def test_a_list_that_was_not_signed_is_tried_again(site: SnapshotSite) -> None:
+    """Nothing new has to happen for that."""
+    site.publisher.publish_bans()
+    site.ban_what(issuer=ISSUER)
+    sign, site.desk.sign_bans = site.desk.sign_bans, refuse  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            site.publisher.publish_bans()
+    site.desk.sign_bans = sign  # type: ignore[method-assign]
+    published = site.publisher.publish_bans()
+    assert published is not None
+    assert published.issuers == ((ISSUER, 0),)
+
+
+def refuse(_: bytes) -> Envelope:
+    raise Unavailable(Reason.SIGNER_UNAVAILABLE)
+
+
+def test_whom_bans_reach_is_looked_up_only_when_something_is_on_record_or_a_ban_ended(
+    site: SnapshotSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand nodes that report commit all the time; a ban of a large group must not be looked up for each."""
+    site.ban_what(issuer=ISSUER, until=START + 30)
+    site.publisher.publish_bans()
+    asked = []
+    real = SqlReader.banned_uid_numbers
+
+    def counting(reader: SqlReader, at: int) -> tuple[tuple[int, int], ...]:
+        asked.append(at)
+        return real(reader, at)
+
+    monkeypatch.setattr(SqlReader, "banned_uid_numbers", counting)
+    with site.registry.write(AUTHOR) as writer:
+        writer.add_credential(CredentialKind.NODE, "n1", b"1" * 32, node_class="login", at=START)
+    assert site.publisher.publish_bans() is None
+    assert len(asked) == 1, "a credential is on the record"
+    for number in range(5):
+        with site.registry.write(AUTHOR) as writer:
+            writer.save_node_report(
+                "n1", revision=number, ban_counter=1, masked=(), local_names=(), at=START
+            )
+        assert site.publisher.publish_bans() is None
+    assert len(asked) == 1
+    site.clock.now = START + 30
+    assert site.publisher.publish_bans() is not None
+    assert len(asked) == 2
 
 
 def test_a_heartbeat_announces_only_what_was_published_since_the_start(site: SnapshotSite) -> None:

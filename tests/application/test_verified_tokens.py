@@ -10,14 +10,26 @@ import pytest
 
 from idmap.adapters.oidc.signatures import JoseSignatures
 from idmap.application.verified_tokens import LIFETIME_SECONDS, VerifiedTokens
+from idmap.application.verify_token import FindBan
+from idmap.domain.bans import Ban, CredentialBans
 from idmap.domain.checks import Check
 from idmap.domain.claims import CLAIM_CHECKS
 from idmap.domain.doors import ADMIN, API
 from idmap.domain.errors import TokenRefused
+from idmap.domain.identity import Issuer
 from idmap.domain.issuers import IssuerProfile, find_profile
 from idmap.domain.reasons import Reason
 from idmap.domain.tokens import UnverifiedToken
-from tests.support.tokens import NOW, SSH, FakeIssuerKeys, claims, mint, profile, public_jwk
+from tests.support.tokens import (
+    ISSUER,
+    NOW,
+    SSH,
+    FakeIssuerKeys,
+    claims,
+    mint,
+    profile,
+    public_jwk,
+)
 
 
 @dataclass
@@ -34,7 +46,7 @@ class Counting(JoseSignatures):
 class World:
     """A verifier with a memory, and everything it depends on."""
 
-    def __init__(self, limit: int = 1000, **changes: Any) -> None:
+    def __init__(self, limit: int = 1000, find_ban: FindBan | None = None, **changes: Any) -> None:
         self.state = 1
         self.trusted: tuple[IssuerProfile, ...] = (profile(**changes),)
         self.signatures = Counting()
@@ -44,6 +56,7 @@ class World:
             self.signatures,
             state=lambda: self.state,
             limit=limit,
+            find_ban=find_ban,
         )
 
 
@@ -105,6 +118,25 @@ def test_any_change_of_state_forgets_everything() -> None:
         world.tokens.verify(token, SSH, NOW)
     assert refused.value.reason is Reason.ISSUER_UNKNOWN
     assert len(world.tokens) == 0
+
+
+def test_a_banned_token_is_forgotten_with_the_state_and_refused_again_and_again() -> None:
+    """The ban raises the ban counter, and so changes the state; what was remembered is no answer any more."""
+    bans = CredentialBans.of(())
+    world = World(find_ban=lambda *asked: bans.find(*asked))
+    token = mint(claims(jti="leaked"))
+    world.tokens.verify(token, SSH, NOW)
+    world.tokens.verify(token, SSH, NOW)
+    assert world.signatures.checked == 1
+    order = Ban(1, None, None, "r", "a", NOW, NOW + 30, issuer=Issuer(ISSUER), token_id="leaked")
+    bans = CredentialBans.of([order])
+    world.state += 1
+    for checked in (2, 3):
+        with pytest.raises(TokenRefused) as refused:
+            world.tokens.verify(token, SSH, NOW)
+        assert (refused.value.reason, refused.value.proved) == (Reason.BANNED, True)
+        assert world.signatures.checked == checked
+    assert world.tokens.verify(token, SSH, NOW + 30)
 
 
 def test_refusals_are_not_remembered() -> None:

@@ -12,14 +12,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from idmap.application.ports import RegistryWriter
 from idmap.domain.accounts import AccountEvent, AccountState
 from idmap.domain.errors import IdmapError
-from idmap.domain.identity import Identity
+from idmap.domain.groups import Group
+from idmap.domain.identity import Identity, Issuer
 from idmap.domain.linking import LinkProof
 from idmap.domain.reasons import Reason
 from tests.support.registries import make_registry
 from tests.support.registry_scenes import (
     AUTHOR,
+    ISSUER,
     NOW,
     OTHER,
+    STAFF,
+    VO,
     furnish,
     open_one,
     opening,
@@ -110,6 +114,26 @@ class Links(RuleBasedStateMachine):
         account_id = self.an_account(number)
         with self.registry.write(AUTHOR) as writer:
             writer.add_ban(account_id=account_id, identity=None, reason="x", until=None, at=NOW)
+
+    @rule(issuer=st.sampled_from([ISSUER, OTHER]))
+    def ban_issuer(self, issuer: Issuer) -> None:
+        with self.registry.write(AUTHOR) as writer:
+            writer.add_ban(
+                account_id=None, identity=None, issuer=issuer, reason="x", until=None, at=NOW
+            )
+
+    @rule(group=st.sampled_from([VO, STAFF]))
+    def ban_group(self, group: Group) -> None:
+        with self.registry.write(AUTHOR) as writer:
+            writer.add_ban(
+                account_id=None, identity=None, group=group, reason="x", until=None, at=NOW
+            )
+
+    @rule(who=PEOPLE, group=st.sampled_from([VO, STAFF]))
+    def join(self, who: Identity, group: Group) -> None:
+        if who.issuer == ISSUER:
+            with self.registry.write(AUTHOR) as writer:
+                writer.record_observation(who, frozenset({group}), None, NOW)
 
     @precondition(lambda self: any(self.banned().values()))
     @rule()

@@ -138,6 +138,17 @@ class SnapshotSite:
                 account_id=None, identity=person(subject), reason="t", until=None, at=self.clock()
             )
 
+    def ban_what(self, *, until: int | None = None, **what: Any) -> int:
+        """Bans a group, an issuer or one of its tokens; gives the ban's number."""
+        with self.registry.write(AUTHOR) as writer:
+            given = {"account_id": None, "identity": None} | what
+            return writer.add_ban(reason="a test", until=until, at=self.clock(), **given).ban_id
+
+    def lift(self, ban_id: int) -> None:
+        """Lifts a ban."""
+        with self.registry.write(AUTHOR) as writer:
+            writer.lift_ban(ban_id)
+
     def settings(self, **more: Any) -> AgentSettings:
         """agent.toml of the node."""
         document: dict[str, Any] = {

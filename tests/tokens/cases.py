@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import jwt
 
+from idmap.application.verify_token import FindBan
+from idmap.domain.bans import Ban, CredentialBans
 from idmap.domain.doors import ADMIN, API, Door
 from idmap.domain.reasons import Reason
 from tests.support.tokens import (
@@ -55,9 +57,15 @@ class Case:
     """Changes to the issuer's profile."""
     gives: Mapping[str, Any] = field(default_factory=dict)
     """What must come out of an accepted token, beside issuer and door."""
+    bans: tuple[Ban, ...] = ()
+    """Of issuers and tokens; without any, the verifier is told of none."""
     keys: Callable[[], tuple[Mapping[str, Any], ...]] = lambda: tuple(
         public_jwk(name, key_id) for name, key_id in KEYS
     )
+
+    def find_ban(self) -> FindBan | None:
+        """What the verifier is given to ask."""
+        return CredentialBans.of(self.bans).find if self.bans else None
 
 
 def unread(name: str, reason: Reason, make: Make, **more: Any) -> Case:

@@ -24,6 +24,7 @@ from tests.support.tokens import ISSUER, NOW, SSH, FakeIssuerKeys, mint, profile
 from tests.tokens import (
     algorithms,
     audiences,
+    banned,
     dates,
     demands,
     forms,
@@ -44,7 +45,7 @@ FAMILIES: Final[Mapping[str, tuple[Case, ...]]] = MappingProxyType(
         module.__name__.rpartition(".")[2]: module.CASES
         for module in (
             forms, json_text, headers, issuers, algorithms, keys, signatures, dates, audiences, subjects,
-            demands,
+            demands, banned,
         )
     }
 )  # fmt: skip
@@ -60,7 +61,10 @@ def check_case(case: Case, door: Door, token: str) -> None:
     trusted = profile(**case.trust)
     issuer_keys = FakeIssuerKeys(case.keys())
     verifier = TokenVerifier(
-        lambda text: find_profile((trusted,), text), issuer_keys, JoseSignatures()
+        lambda text: find_profile((trusted,), text),
+        issuer_keys,
+        JoseSignatures(),
+        find_ban=case.find_ban(),
     )
     trace: list[Check] = []
     outcome: tuple[Reason | None, bool] = (None, True)

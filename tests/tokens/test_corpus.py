@@ -37,7 +37,10 @@ def test_nobody_looking_changes_nothing(name: str) -> None:
     case = CORPUS[name]
     trusted = profile(**case.trust)
     verifier = TokenVerifier(
-        lambda text: find_profile((trusted,), text), FakeIssuerKeys(case.keys()), JoseSignatures()
+        lambda text: find_profile((trusted,), text),
+        FakeIssuerKeys(case.keys()),
+        JoseSignatures(),
+        find_ban=case.find_ban(),
     )
     door = case.doors[0]
     outcome: tuple[Reason | None, bool] = (None, True)
@@ -66,7 +69,7 @@ def test_every_reason_of_the_verifier_is_in_the_corpus() -> None:
         Reason.SIGNATURE_INVALID, Reason.CLAIM_MISSING, Reason.CLAIM_INVALID, Reason.TOKEN_EXPIRED,
         Reason.TOKEN_NOT_YET_VALID, Reason.TOKEN_TOO_OLD, Reason.AUDIENCE_REFUSED, Reason.WLCG_VERSION_REFUSED,
         Reason.SENDER_CONSTRAINED, Reason.ROBOT_REFUSED, Reason.AUTHENTICATION_TOO_OLD,
-        Reason.ASSURANCE_TOO_LOW, Reason.ACR_REFUSED, Reason.CAPABILITY_MISSING,
+        Reason.ASSURANCE_TOO_LOW, Reason.ACR_REFUSED, Reason.CAPABILITY_MISSING, Reason.BANNED,
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
     posix.db bans.db        0644, written by idmap-compile only
     local-groups            0644, which of the node's own groups an account has here; for pam_idmap's setcred
-    trust.db                0640, root and the verifier's group
+    trust.db refused.json   0640, root and the verifier's group
     manifest.envelope bans.envelope   what was last accepted, signatures and all; verified again at each use
     chunks/                 0700, by SHA-256; checked at each use
     agent-state.json        0644, for people and for `status`
@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from idmap.adapters.node_files.bans_header import read_bans, read_posix_header
 from idmap.adapters.node_files.local_accounts import file_marks, read_local_accounts
+from idmap.adapters.node_files.refused import read_refused, write_refused
 from idmap.adapters.node_files.replace import install_failed, remove_leftovers, replace_file
 from idmap.adapters.node_files.trust_db import TrustDb, write_trust_db
 from idmap.application.install_state import (
@@ -35,6 +36,7 @@ from idmap.application.install_state import (
     Failure,
     InstalledBans,
     InstalledPosix,
+    RefusedCredentials,
     TrustContent,
 )
 from idmap.application.install_view import LocalAccounts, MaskCause, Masked
@@ -90,6 +92,11 @@ class NodeDirectory:
         """Where trust.db is."""
         return self._directory / "trust.db"
 
+    @property
+    def refused_path(self) -> Path:
+        """Where refused.json is, if the ban list ever named an issuer or a token."""
+        return self._directory / "refused.json"
+
     def prepare(self) -> None:
         """At start: makes the directories and ends a replacement of posix.db that was interrupted."""
         try:
@@ -107,7 +114,7 @@ class NodeDirectory:
         return self._lock("snapshot.lock")
 
     def bans_lock(self) -> AbstractContextManager[None]:
-        """One installation of bans.db at a time."""
+        """One installation of bans.db and refused.json at a time."""
         return self._lock("bans.lock")
 
     def read_envelope(self, document: Document) -> bytes | None:
@@ -148,6 +155,10 @@ class NodeDirectory:
         """bans.db, wholly checked."""
         return read_bans(self.bans_path)
 
+    def read_refused(self) -> RefusedCredentials | None:
+        """refused.json, wholly checked."""
+        return read_refused(self.refused_path)
+
     def read_posix(self) -> InstalledPosix | None:
         """posix.db's header, checked."""
         return read_posix_header(self.posix_path)
@@ -165,6 +176,10 @@ class NodeDirectory:
     def install_bans(self, compiler_input: bytes) -> None:
         """Compiles bans.db in place."""
         self._compile("bans", compiler_input, self.bans_path)
+
+    def install_refused(self, refused: RefusedCredentials) -> None:
+        """Replaces refused.json."""
+        write_refused(self.refused_path, refused, group_number=self._trust_group_number)
 
     def install_posix(self, compiler_input: bytes) -> None:
         """Compiles posix.db in place."""

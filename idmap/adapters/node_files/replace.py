@@ -16,12 +16,17 @@ from idmap.domain.errors import NodeInstallFailed
 from idmap.domain.reasons import Reason
 
 
-def replace_file(path: Path, data: bytes, *, mode: int, synced: bool = True) -> None:
+def replace_file(
+    path: Path, data: bytes, *, mode: int, group_number: int = -1, synced: bool = True
+) -> None:
     """Replaces `path` by `data`. Raises NodeInstallFailed(INSTALL_FAILED).
 
     Not `synced` is for what is checked by its hash at every use.
     """
-    with replacing(path, mode=mode, synced=synced) as temporary, temporary.open("r+b") as file:
+    with (
+        replacing(path, mode=mode, group_number=group_number, synced=synced) as temporary,
+        temporary.open("r+b") as file,
+    ):
         file.write(data)
 
 

@@ -106,6 +106,12 @@ class TrustDb:
         with self._lock:
             return self._account(self._current(), digest)
 
+    def salt(self) -> bytes:
+        """The realm's, under which identities and banned tokens are known here."""
+        with self._lock:
+            self._current()
+            return self._salt
+
     def revision(self) -> tuple[int, int]:
         """(revision, created) of the snapshot that the file was made from."""
         with self._lock:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, exists, insert, select, update
+from sqlalchemy import and_, bindparam, delete, exists, insert, or_, select, update
 
 from idmap.adapters.sql.allocation import Wish
 from idmap.adapters.sql.tables import (
@@ -19,6 +19,7 @@ from idmap.adapters.sql.tables import (
     LEDGER_NAMES,
     LEDGER_NUMBERS,
     MEMBERSHIPS,
+    OBSERVATIONS,
     POSIX_GROUPS,
 )
 from idmap.adapters.sql.transaction import Transaction
@@ -57,7 +58,18 @@ _FIND_IDENTITY: Final = select(
     IDENTITIES.c.identity_id,
     IDENTITIES.c.account_id,
     exists()
-    .where(BANS.c.identity_id == IDENTITIES.c.identity_id, BANS.c.lifted_at.is_(None))
+    .where(
+        BANS.c.lifted_at.is_(None),
+        or_(
+            BANS.c.identity_id == IDENTITIES.c.identity_id,
+            and_(BANS.c.banned_issuer == IDENTITIES.c.issuer, BANS.c.token_id.is_(None)),
+            BANS.c.group_id.in_(
+                select(OBSERVATIONS.c.group_id)
+                .where(OBSERVATIONS.c.identity_id == IDENTITIES.c.identity_id)
+                .correlate(IDENTITIES)
+            ),
+        ),
+    )
     .label("banned"),
 ).where(IDENTITIES.c.issuer == bindparam("issuer"), IDENTITIES.c.subject == bindparam("subject"))
 

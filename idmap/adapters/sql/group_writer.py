@@ -14,7 +14,7 @@ from sqlalchemy import and_, bindparam, delete, exists, insert, select, update
 
 from idmap.adapters.sql.account_writer import AccountWriter
 from idmap.adapters.sql.allocation import Wish
-from idmap.adapters.sql.tables import FORMER_PATHS, GROUPS, OBSERVATIONS, POSIX_GROUPS
+from idmap.adapters.sql.tables import BANS, FORMER_PATHS, GROUPS, OBSERVATIONS, POSIX_GROUPS
 from idmap.domain.accounts import PosixGroup
 from idmap.domain.errors import Conflict, InvalidInput, NotFound
 from idmap.domain.groups import Group, local_group
@@ -122,6 +122,7 @@ class GroupWriter(AccountWriter):
                 # Seen in tokens before any listing told of the rename: it is this group, and its row a spare one.
                 self._db.execute(_SET_PATH, {"which": other, "new_path": f"\n{other}"})
                 self._take_observations(other, row_id)
+                self._take_bans(other, row_id)
                 spare[other] = Group(group.issuer, former)
             self._db.execute(_SET_PATH, {"which": row_id, "new_path": group.path})
             self._remember(row_id, group, former, version)
@@ -162,6 +163,12 @@ class GroupWriter(AccountWriter):
         of_source = OBSERVATIONS.c.group_id == source
         self._db.execute(update(OBSERVATIONS).where(of_source, ~there).values(group_id=target))
         self._db.execute(delete(OBSERVATIONS).where(of_source))
+
+    def _take_bans(self, source: int, target: int) -> None:
+        """Who banned the spare row meant the group."""
+        moved = update(BANS).where(BANS.c.group_id == source).values(group_id=target)
+        if self._db.execute(moved).rowcount:
+            self._bans_changed()
 
     def _remember(self, row_id: int, group: Group, former: str, version: int) -> None:
         """What the newest rules meant by the path stays what they mean, whoever has it later."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import update
 
-from idmap.adapters.sql import people
+from idmap.adapters.sql.ban_book import BanBook
 from idmap.adapters.sql.observation_writer import ObservationWriter
 from idmap.adapters.sql.tables import IDENTITIES, LINK_EVIDENCE
 from idmap.domain.errors import Conflict, NotFound
@@ -24,7 +24,7 @@ class LinkWriter(ObservationWriter):
         own = [facts.recorded for facts in self.people_of(account_id)]
         recorded = self.recorded(identity)
         trusted = {profile.issuer for profile in self.issuers()}
-        reaching = people.BanBook.of_account_alone(self._db, account_id)
+        reaching = BanBook.of_account_alone(self._db, account_id)
         check_link(account, own, recorded, reaching, trusted, self._at, proof)
         if recorded.account is not None:
             return False
@@ -55,7 +55,8 @@ class LinkWriter(ObservationWriter):
         own = [facts.recorded for facts in self.people_of(account_id)]
         if identity not in {recorded.identity for recorded in own}:
             raise NotFound(f"{identity} among the identities of {account.username}")
-        check_unlink(account, own, self._at, by_rule=by_rule)
+        refused = self.credential_bans()
+        check_unlink(account, own, self._at, refused, by_rule=by_rule)
         self._db.execute(
             update(IDENTITIES)
             .where(IDENTITIES.c.issuer == identity.issuer, IDENTITIES.c.subject == identity.subject)

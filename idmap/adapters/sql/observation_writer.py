@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
+from idmap.adapters.sql.ban_book import banned_groups
 from idmap.adapters.sql.evidence_writer import EvidenceWriter, canonical
 from idmap.adapters.sql.fact_writer import (
     NONE_SAID,
@@ -135,6 +136,8 @@ class ObservationWriter(EvidenceWriter, FactWriter, GroupWriter):
                 )
             if differs:
                 changed.add(Identity(listing.issuer, Subject(subject)))
+        if changed and banned_groups(self._db) & watched.keys():
+            self._bans_changed()
         self._mark_listed(list(watched), listing.began)
         if changed:
             self._record(
@@ -204,6 +207,8 @@ class ObservationWriter(EvidenceWriter, FactWriter, GroupWriter):
         if facts is not None:
             told = self._observe_facts(identity, person.identity_id, facts, at)
         gained = sorted(paths[number] for number in paths.keys() - seen)
+        if gained and banned_groups(self._db) & (paths.keys() - seen):
+            self._bans_changed()
         if gained or told or renamed or marked or person.new:
             self._record_person(identity.issuer, identity.subject, TOKEN, gained=gained, **told)
 

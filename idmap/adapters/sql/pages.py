@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
 
-from idmap.adapters.sql import changes, differences, evidence, members, people
+from idmap.adapters.sql import ban_book, changes, differences, evidence, members, people
 from idmap.adapters.sql.keyset import (
     After,
     Rows,
@@ -92,7 +92,7 @@ class PageReader:
         return None if row is None else _both_groups(row)
 
     def find_ban(self, ban_id: int) -> Ban | None:
-        row = self._db.execute(_BANS.where(BANS.c.ban_id == ban_id)).first()
+        row = self._db.execute(ban_book.SOME_BANS.where(BANS.c.ban_id == ban_id)).first()
         return None if row is None else ban_of(row)
 
     def find_node(self, name: str) -> NodeStatus | None:
@@ -186,17 +186,7 @@ class PageReader:
     def page_of_bans(
         self, asked: BanQuestion, *, after: After = None, limit: int = 100
     ) -> Page[Ban]:
-        statement = _BANS
-        if asked.at is not None:
-            statement = statement.where(or_(BANS.c.until.is_(None), BANS.c.until > asked.at))
-        if asked.account_id is not None:
-            of_account = BANS.c.account_id == asked.account_id
-            of_its_identity = IDENTITIES.c.account_id == asked.account_id
-            statement = statement.where(or_(of_account, of_its_identity))
-        if asked.identity is not None:
-            statement = statement.where(_is(IDENTITIES, asked.identity))
-        if asked.author is not None:
-            statement = statement.where(BANS.c.author == asked.author)
+        statement = ban_book.bans_asked_for(self._db, asked)
         return page_of(self._db, statement, BANS.c.ban_id, number_of(after), limit, ban_of)
 
     def page_of_evidence(
@@ -292,11 +282,6 @@ _POSIX_GROUPS: Final = (
     select(GROUPS.c.issuer, GROUPS.c.path, POSIX_GROUPS.c.name, POSIX_GROUPS.c.gid_number)
     .join_from(POSIX_GROUPS, GROUPS)
     .where(GROUPS.c.issuer != PRIVATE_ISSUER)
-)
-_BANS: Final = (
-    select(BANS, IDENTITIES.c.issuer, IDENTITIES.c.subject)
-    .join_from(BANS, IDENTITIES, BANS.c.identity_id == IDENTITIES.c.identity_id, isouter=True)
-    .where(BANS.c.lifted_at.is_(None))
 )
 _ENROLLED: Final = select(NODES).where(
     exists().where(

@@ -1,29 +1,28 @@
 """Everybody, in batches: accounts, people with their facts, linked identities, in bounded memory.
 
 Each batch is a run of keys and costs a fixed number of queries, whatever it holds. Groups, of
-which a site has thousands at most, and bans that are not lifted are read once and shared.
+which a site has thousands at most, and bans that are not lifted (ban_book.py) are read once and shared.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Self
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
+from idmap.adapters.sql.ban_book import BanBook
 from idmap.adapters.sql.facts import NO_FACTS, facts_of_batch, facts_of_rows
 from idmap.adapters.sql.records import (
     Record,
     account_of,
-    ban_of,
     identity_of,
     posix_group_of,
     spelling_of,
 )
 from idmap.adapters.sql.tables import (
     ACCOUNTS,
-    BANS,
     GROUPS,
     IDENTITIES,
     MEMBERSHIPS,
@@ -31,7 +30,6 @@ from idmap.adapters.sql.tables import (
     POSIX_GROUPS,
 )
 from idmap.domain.accounts import UNKNOWN_TO_NODES, Account, LeavingGroup, PosixGroup
-from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer
@@ -45,25 +43,6 @@ _GROUPS: Final = select(GROUPS, POSIX_GROUPS.c.name, POSIX_GROUPS.c.gid_number).
     GROUPS, POSIX_GROUPS, isouter=True
 )
 _SOME_GROUPS: Final = _GROUPS.where(GROUPS.c.group_id.in_(bindparam("ids", expanding=True)))
-
-_BANS: Final = (
-    select(
-        BANS,
-        IDENTITIES.c.issuer,
-        IDENTITIES.c.subject,
-        IDENTITIES.c.account_id.label("linked_account_id"),
-    )
-    .join_from(BANS, IDENTITIES, isouter=True)
-    .where(BANS.c.lifted_at.is_(None))
-    .order_by(BANS.c.ban_id)
-)
-_BANS_OF_ONE: Final = _BANS.where(
-    or_(
-        BANS.c.identity_id == bindparam("person"),
-        BANS.c.account_id == bindparam("account"),
-        IDENTITIES.c.account_id == bindparam("account"),
-    )
-)
 
 _BATCH_OF_IDENTITIES: Final = IDENTITIES.c.identity_id.between(
     bindparam("lowest"), bindparam("highest")
@@ -130,46 +109,6 @@ class GroupBook:
             self._groups[row.group_id] = Group(Issuer(row.issuer), row.path)
             if row.name is not None:
                 self._posix[row.group_id] = posix_group_of(row)
-
-
-class BanBook:
-    """Bans that are not lifted, by whom they reach. A ban of an identity reaches its account and
-    that account's other identities.
-    """
-
-    def __init__(self, rows: Iterable[Record]) -> None:
-        self.of_account: dict[int, list[Ban]] = defaultdict(list)
-        self.of_identity: dict[int, list[Ban]] = defaultdict(list)
-        for row in rows:
-            ban = ban_of(row)
-            for account_id in {row.account_id, row.linked_account_id} - {None}:
-                self.of_account[account_id].append(ban)
-            if row.identity_id is not None:
-                self.of_identity[row.identity_id].append(ban)
-
-    @classmethod
-    def of_all(cls, connection: Connection) -> Self:
-        """Every ban that is not lifted."""
-        return cls(connection.execute(_BANS))
-
-    @classmethod
-    def of_one(cls, connection: Connection, identity_id: int, account_id: int | None) -> Self:
-        """Those that can reach one identity."""
-        wanted = {"person": identity_id, "account": account_id}
-        return cls(connection.execute(_BANS_OF_ONE, wanted))
-
-    @classmethod
-    def of_account_alone(cls, connection: Connection, account_id: int) -> tuple[Ban, ...]:
-        """Those that reach an account, whether or not it has an identity."""
-        rows = connection.execute(_BANS_OF_ONE, {"person": None, "account": account_id})
-        return tuple(cls(rows).of_account.get(account_id, ()))
-
-    def reaching(self, identity_id: int, account_id: int | None) -> tuple[Ban, ...]:
-        """Bans of the identity, of its account and of the account's other identities, by ban id."""
-        found = {ban.ban_id: ban for ban in self.of_identity.get(identity_id, ())}
-        if account_id is not None:
-            found |= {ban.ban_id: ban for ban in self.of_account.get(account_id, ())}
-        return tuple(found[number] for number in sorted(found))
 
 
 def accounts_where(
@@ -274,7 +213,8 @@ def find_person(connection: Connection, identity: Identity) -> PersonFacts | Non
     rows = connection.execute(_PERSON, wanted).all()
     if not rows:
         return None
-    bans = BanBook.of_one(connection, rows[0].identity_id, rows[0].account_id)
+    linked = {rows[0].account_id} - {None}
+    bans = BanBook.of_some(connection, [rows[0].identity_id], linked)
     return next(_facts_of(connection, rows, GroupBook(connection), bans))
 
 
@@ -283,15 +223,9 @@ def people_of(connection: Connection, account_id: int) -> tuple[PersonFacts, ...
     theirs = select(IDENTITIES).where(IDENTITIES.c.account_id == account_id)
     rows = connection.execute(theirs.order_by(IDENTITIES.c.identity_id)).all()
     groups = GroupBook(connection)
+    bans = BanBook.of_some(connection, [row.identity_id for row in rows], [account_id])
     # One by one: their keys may lie far apart, and a batch is a run of keys.
-    return tuple(
-        next(
-            _facts_of(
-                connection, [row], groups, BanBook.of_one(connection, row.identity_id, account_id)
-            )
-        )
-        for row in rows
-    )
+    return tuple(next(_facts_of(connection, [row], groups, bans)) for row in rows)
 
 
 def shared_accounts(connection: Connection) -> frozenset[int]:
@@ -319,12 +253,7 @@ def recorded_of(connection: Connection, rows: Sequence[Record]) -> tuple[Recorde
     groups = GroupBook(connection)
     found = accounts_where(connection, ACCOUNTS.c.account_id.in_(linked), book=groups)
     accounts: dict[int | None, Account] = {account.account_id: account for account in found}
-    reaching = or_(
-        BANS.c.identity_id.in_(ids),
-        BANS.c.account_id.in_(linked),
-        IDENTITIES.c.account_id.in_(linked),
-    )
-    bans = BanBook(connection.execute(_BANS.where(reaching)))
+    bans = BanBook.of_some(connection, ids, linked)
     facts = facts_of_rows(connection, rows)
     return tuple(
         Recorded(
@@ -332,7 +261,7 @@ def recorded_of(connection: Connection, rows: Sequence[Record]) -> tuple[Recorde
             active_at_source=row.active,
             groups=groups.group_set(observed.get(row.identity_id, ())),
             account=accounts.get(row.account_id),
-            bans=bans.reaching(row.identity_id, row.account_id),
+            bans=bans.reaching(row),
             robot=row.robot,
             facts=facts.get(row.identity_id, NO_FACTS),
         )
@@ -358,7 +287,7 @@ def _facts_of(
                 active_at_source=row.active,
                 groups=groups.group_set(observed.get(row.identity_id, ())),
                 account=accounts.get(row.account_id),
-                bans=bans.reaching(row.identity_id, row.account_id),
+                bans=bans.reaching(row),
                 robot=row.robot,
                 facts=facts.get(row.identity_id, NO_FACTS),
             ),

@@ -1,4 +1,4 @@
-"""What administrators and machines write: issuers, ranges, bans, credentials, node reports, runs."""
+"""What administrators and machines write: issuers, ranges, credentials, node reports, runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from idmap.adapters.sql.kept_answers import AnswerWriter
 from idmap.adapters.sql.records import profile_text
 from idmap.adapters.sql.rule_writer import RuleWriter
 from idmap.adapters.sql.tables import (
-    BANS,
     CREDENTIALS,
     ISSUERS,
     NODE_LOCAL_NAMES,
@@ -22,9 +21,8 @@ from idmap.adapters.sql.tables import (
     RUNS,
 )
 from idmap.application.ports import CredentialKind, MachineCredential, RunRecord
-from idmap.domain.bans import Ban
 from idmap.domain.errors import Conflict, InvalidInput, NotFound
-from idmap.domain.identity import Identity, Issuer
+from idmap.domain.identity import Issuer
 from idmap.domain.issuer_document import profile_document
 from idmap.domain.issuers import IssuerProfile, check_distinct, check_profile
 from idmap.domain.numbers import (
@@ -123,75 +121,6 @@ class PolicyWriter(RuleWriter):
                 numbers=[[str(f.kind), f.number, f.name, f.where] for f in new.values()],
             )
         return len(new)
-
-    # --- bans
-
-    def add_ban(
-        self,
-        *,
-        account_id: int | None,
-        identity: Identity | None,
-        reason: str,
-        until: int | None,
-        at: int,
-    ) -> Ban:
-        """An identity may be banned before it was ever seen. Raises InvalidInput, NotFound."""
-        if account_id is None and identity is None:
-            raise InvalidInput(Reason.REQUEST_INVALID, "a ban is of an account or of an identity")
-        if until is not None and until <= at:
-            raise InvalidInput(Reason.REQUEST_INVALID, "until: lies before the ban begins")
-        if account_id is not None:
-            self._get_account(account_id)
-        identity_id = None
-        if identity is not None:
-            identity_id = self._get_or_add_identity(identity, None, at).identity_id
-        ban = Ban(
-            ban_id=self._next_key(BANS.c.ban_id),
-            account_id=account_id,
-            identity=identity,
-            reason=reason,
-            author=self._author.name,
-            since=at,
-            until=until,
-        )
-        self._insert(
-            BANS,
-            {
-                "ban_id": ban.ban_id,
-                "account_id": account_id,
-                "identity_id": identity_id,
-                "reason": reason,
-                "author": ban.author,
-                "since": at,
-                "until": until,
-            },
-        )
-        self._record(
-            "add_ban",
-            ban_id=ban.ban_id,
-            account_id=account_id,
-            issuer=None if identity is None else identity.issuer,
-            subject=None if identity is None else identity.subject,
-            why=reason,
-            until=until,
-        )
-        self._bans_changed()
-        return ban
-
-    def lift_ban(self, ban_id: int) -> None:
-        """Raises NotFound when there is none, or it was lifted before."""
-        ban = self.find_ban(ban_id)
-        if ban is None:
-            raise NotFound(f"ban {ban_id}")
-        self._db.execute(update(BANS).where(BANS.c.ban_id == ban_id).values(lifted_at=self._at))
-        self._record(
-            "lift_ban",
-            ban_id=ban_id,
-            account_id=ban.account_id,
-            issuer=None if ban.identity is None else ban.identity.issuer,
-            subject=None if ban.identity is None else ban.identity.subject,
-        )
-        self._bans_changed()
 
     # --- machines
 

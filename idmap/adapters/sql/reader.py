@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import Connection, and_, exists, func, select, union
 
 from idmap.adapters.sql import (
+    ban_book,
     changes,
     differences,
     evidence,
@@ -66,7 +67,7 @@ from idmap.application.ports import (
     RunRecord,
 )
 from idmap.domain.accounts import Account, AccountState, PosixGroup
-from idmap.domain.bans import Ban
+from idmap.domain.bans import Ban, CredentialBans
 from idmap.domain.decision import Recorded
 from idmap.domain.differences import Difference
 from idmap.domain.errors import Conflict, NotFound
@@ -266,23 +267,22 @@ class SqlReader(RuleReader, PageReader):
         return frozenset(Group(Issuer(row.issuer), row.path) for row in self._db.execute(statement))
 
     def bans(self, *, at: int | None = None) -> tuple[Ban, ...]:
-        statement = (
-            select(BANS, IDENTITIES.c.issuer, IDENTITIES.c.subject)
-            .join_from(BANS, IDENTITIES, isouter=True)
-            .where(BANS.c.lifted_at.is_(None))
-            .order_by(BANS.c.ban_id)
-        )
-        found = map(ban_of, self._db.execute(statement))
+        found = map(ban_of, self._db.execute(ban_book.SOME_BANS.order_by(BANS.c.ban_id)))
         return tuple(ban for ban in found if at is None or ban.holds(at))
+
+    def credential_bans(
+        self, *, issuer: Issuer | None = None, token_id: str | None = None
+    ) -> CredentialBans:
+        profiles = self.issuers()
+        canonical = {text: known.issuer for known in profiles for text in known.spells()}
+        spelled = None
+        if issuer is not None:
+            spelled = {issuer, *(text for text, known in canonical.items() if known == issuer)}
+        return ban_book.credential_bans(self._db, canonical, spelled=spelled, token_id=token_id)
 
     def banned_uid_numbers(self, at: int) -> tuple[tuple[int, int], ...]:
         """Tombstones too: a node that has not heard of the closing yet must go on refusing."""
-        ends: dict[int, int] = {}
-        for account_id, reaching in people.BanBook.of_all(self._db).of_account.items():
-            in_force = [ban for ban in reaching if ban.holds(at)]
-            if in_force:
-                endless = any(ban.until is None for ban in in_force)
-                ends[account_id] = 0 if endless else max(ban.until or 0 for ban in in_force)
+        ends = ban_book.BanBook.of_all(self._db).ends_at(at)
         if not ends:
             return ()
         statement = select(ACCOUNTS.c.account_id, ACCOUNTS.c.uid_number)
@@ -290,11 +290,15 @@ class SqlReader(RuleReader, PageReader):
             statement = statement.where(ACCOUNTS.c.account_id.in_(ends))
         return tuple(
             sorted(
-                (row.uid_number, ends[row.account_id])
-                for row in self._db.execute(statement)
-                if row.account_id in ends
+                (uid, ends[number]) for number, uid in self._db.execute(statement) if number in ends
             )
         )
+
+    def count_closed_by(
+        self, *, group: Group | None = None, issuer: Issuer | None = None, at: int
+    ) -> int:
+        count = 0 if group is None else ban_book.accounts_in(self._db, group)
+        return count + (0 if issuer is None else ban_book.accounts_of(self._db, issuer, at))
 
     # --- counters and the realm
 

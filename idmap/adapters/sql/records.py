@@ -22,6 +22,7 @@ from idmap.application.ports import (
 )
 from idmap.domain.accounts import Account, AccountState, LeavingGroup, PosixGroup
 from idmap.domain.bans import Ban
+from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuer_document import parse_profile, profile_document
 from idmap.domain.issuers import IssuerProfile
@@ -98,7 +99,7 @@ def spelling_of(text: str | None) -> Spelling:
 
 
 def ban_of(row: Record) -> Ban:
-    """A ban from a row of `bans` joined with its identity's `issuer` and `subject`."""
+    """A ban from a row of `ban_book.SOME_BANS`: with its identity and its group."""
     return Ban(
         ban_id=row.ban_id,
         account_id=row.account_id,
@@ -107,6 +108,9 @@ def ban_of(row: Record) -> Ban:
         author=row.author,
         since=row.since,
         until=row.until,
+        group=None if row.group_path is None else Group(Issuer(row.group_issuer), row.group_path),
+        issuer=None if row.banned_issuer is None else Issuer(row.banned_issuer),
+        token_id=row.token_id,
     )
 
 

@@ -6,6 +6,7 @@ snapshot have to do.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
@@ -82,10 +83,7 @@ def read_replaced(connection: Connection, then: int, at: int) -> Replaced:
         accounts=connection.scalar(select(func.count()).select_from(ACCOUNTS)) or 0,
         groups=connection.scalar(select(func.count()).select_from(POSIX_GROUPS)) or 0,
         bans=reader.bans(at=at),
-        banned=tuple(
-            (number, until, _identities(reader, number))
-            for number, until in reader.banned_uid_numbers(at)
-        ),
+        banned=_banned(reader, connection, at),
         erased=tuple(
             connection.scalars(
                 select(CHANGES.c.sequence)
@@ -102,9 +100,20 @@ def read_replaced(connection: Connection, then: int, at: int) -> Replaced:
     )
 
 
-def _identities(reader: SqlReader, uid_number: int) -> tuple[Identity, ...]:
-    account = reader.find_account(uid_number=uid_number)
-    return () if account is None else reader.identities_of(account.account_id)
+def _banned(
+    reader: SqlReader, connection: Connection, at: int
+) -> tuple[tuple[int, int, tuple[Identity, ...]], ...]:
+    """In two readings, however many a ban reaches."""
+    banned = reader.banned_uid_numbers(at)
+    if not banned:
+        return ()
+    identities: dict[int, list[Identity]] = defaultdict(list)
+    linked = select(ACCOUNTS.c.uid_number, IDENTITIES.c.issuer, IDENTITIES.c.subject)
+    for row in connection.execute(
+        linked.join_from(IDENTITIES, ACCOUNTS).order_by(IDENTITIES.c.identity_id)
+    ):
+        identities[row.uid_number].append(Identity(Issuer(row.issuer), Subject(row.subject)))
+    return tuple((number, until, tuple(identities[number])) for number, until in banned)
 
 
 def _ledger(connection: Connection, salt: bytes) -> list[Issue]:

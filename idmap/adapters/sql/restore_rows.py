@@ -22,20 +22,17 @@ from idmap.adapters.sql.copying import copy_rows
 from idmap.adapters.sql.high_water import Anchor, HighWaterFile, Issued, Marks
 from idmap.adapters.sql.journal import Issue, IssuedJournal, holder_of, holder_of_digest
 from idmap.adapters.sql.policy_writer import SqlWriter
+from idmap.adapters.sql.refuse_again import refuse_again
 from idmap.adapters.sql.replaced import Replaced
 from idmap.adapters.sql.tables import CHANGE_BODIES, WITHHELD
 from idmap.adapters.sql.withheld import note_read, read_until, withhold
 from idmap.application.ports import Author, Progress
 from idmap.application.published_issues import Published
-from idmap.domain.accounts import AccountState
 from idmap.domain.errors import InvalidInput
-from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
 from idmap.domain.shared_accounts import holder_of_shared
 
 _AT_ONCE: Final = 400
-_CARRIED: Final = "in force when an older backup was restored"
-_NOBODY_KNOWN: Final[tuple[Identity, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +73,8 @@ class RestoreReport:
     ban_counter: int = 0
     bans_carried: int = 0
     bans_of_lost_accounts: int = 0
+    bans_of_unknown_tokens: int = 0
+    """The published ban list has their digests alone."""
     credentials_revoked: int = 0
     kept_aside: str | None = None
     notes: list[str] = field(default_factory=list)
@@ -118,7 +117,10 @@ def fill(
     marks = _above(before, replaced, given)
     writer = SqlWriter(target, request.author, request.at, marks, beside.journal)
     issued = _withhold(writer, target, replaced, given.published, request)
-    _refuse_again(writer, replaced, given.published, request.at, report)
+    carried = refuse_again(writer, target, replaced, given.published, request.at)
+    report.bans_carried, report.credentials_revoked = carried.bans, carried.credentials
+    report.bans_of_lost_accounts = carried.of_lost_accounts
+    report.bans_of_unknown_tokens = carried.of_unknown_tokens
     _count(target, request.at, report)
     writer.record_restore(_entry(about, replaced, report))
     writer.flush()
@@ -200,54 +202,6 @@ def _shared_among(told: list[Issue], salt: bytes) -> Mapping[tuple[str, int], Is
     }
 
 
-def _refuse_again(
-    writer: SqlWriter,
-    replaced: Replaced | None,
-    published: Published,
-    at: int,
-    report: RestoreReport,
-) -> None:
-    """Carries over bans in force and revocations: a restore must let nobody in (law 5)."""
-    for digest in replaced.revoked if replaced else ():
-        credential = writer.find_credential(digest)
-        if credential is not None and not credential.revoked:
-            writer.revoke_credential(credential.kind, credential.name)
-            report.credentials_revoked += 1
-    known = {ban.identity for ban in writer.bans(at=at)}
-
-    def ban_identity(identity: Identity, reason: str, until: int | None) -> None:
-        if identity not in known:
-            known.add(identity)
-            writer.add_ban(account_id=None, identity=identity, reason=reason, until=until, at=at)
-            report.bans_carried += 1
-
-    for ban in replaced.bans if replaced else ():
-        if ban.identity is not None:
-            ban_identity(ban.identity, ban.reason, ban.until)
-    if replaced is None:
-        banned = tuple((number, until, _NOBODY_KNOWN) for number, until in published.bans)
-    else:
-        banned = replaced.banned
-    held = {number for number, _ in writer.banned_uid_numbers(at)}
-    for number, until, identities in banned:
-        if number in held or 0 < until <= at:
-            continue
-        account = writer.find_account(uid_number=number)
-        if account is None:
-            for identity in identities:
-                ban_identity(identity, _CARRIED, until or None)
-            report.bans_of_lost_accounts += not identities
-        elif account.state is not AccountState.TOMBSTONE:
-            writer.add_ban(
-                account_id=account.account_id,
-                identity=None,
-                reason=_CARRIED,
-                until=until or None,
-                at=at,
-            )
-            report.bans_carried += 1
-
-
 def _erase_again(target: Connection, about: BackupAbout, replaced: Replaced | None) -> None:
     """What was erased of a person since the backup does not come back with it (law 12)."""
     if replaced is None or replaced.chain_then != about.head.chain:
@@ -290,6 +244,7 @@ def _entry(
         },
         "bans_carried": report.bans_carried,
         "bans_of_lost_accounts": report.bans_of_lost_accounts,
+        "bans_of_unknown_tokens": report.bans_of_unknown_tokens,
         "credentials_revoked": report.credentials_revoked,
     }
 

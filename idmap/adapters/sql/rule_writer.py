@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import delete
 
+from idmap.adapters.sql.ban_writer import BanWriter
 from idmap.adapters.sql.changes import canonical
-from idmap.adapters.sql.link_writer import LinkWriter
 from idmap.adapters.sql.tables import RULE_PIN, RULE_VERSIONS
 from idmap.application.questions import RulesPin
 from idmap.domain.errors import Conflict, InvalidInput, NotFound
@@ -19,7 +19,7 @@ from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
 
 
-class RuleWriter(LinkWriter):
+class RuleWriter(BanWriter):
     """Writes rules."""
 
     def save_rules(self, document: Mapping[str, Any], *, expect_version: int | None) -> RuleSet:

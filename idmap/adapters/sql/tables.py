@@ -406,6 +406,8 @@ class BanRow(_Row, table=True):
         CheckConstraint("until IS NULL OR until > since", name="order"),
         Index(None, "account_id"),
         Index(None, "identity_id"),
+        Index(None, "group_id"),
+        Index(None, "banned_issuer", "token_id"),
     )
     ban_id: int = _key()
     account_id: int | None = _reference("accounts.account_id", nullable=True)

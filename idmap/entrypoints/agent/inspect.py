@@ -11,10 +11,16 @@ from typing import Any, Final
 from idmap.adapters.node_files.bans_header import without_superseded_word
 from idmap.adapters.node_files.trust_db import TrustDb
 from idmap.application.install import build_files
-from idmap.application.install_bans import is_list
-from idmap.application.install_state import Document, InstalledBans, InstalledPosix
+from idmap.application.install_bans import is_list, is_refused
+from idmap.application.install_state import (
+    NOTHING_REFUSED,
+    Document,
+    InstalledBans,
+    InstalledPosix,
+    RefusedCredentials,
+)
 from idmap.domain.errors import IdmapError, NodeInstallFailed
-from idmap.domain.manifest import Manifest
+from idmap.domain.manifest import BanList, Manifest
 from idmap.domain.reasons import REASONS, Reason
 from idmap.entrypoints.agent.assemble import Agent
 
@@ -37,6 +43,7 @@ def status_report(agent: Agent) -> dict[str, Any]:
     state = agent.files.read_state()
     posix = _read_posix(agent, findings)
     bans = _read_bans(agent, findings)
+    refused = _read_refused(agent, findings)
     now = agent.clock()
     signed_time = max(state.signed_time, bans.signed_time if bans else 0)
     effective = max(now, signed_time)
@@ -54,6 +61,8 @@ def status_report(agent: Agent) -> dict[str, Any]:
         "expired": bool(posix and posix.not_after and effective > posix.not_after),
         "ban_counter": bans.counter if bans else None,
         "bans": len(bans.bans) if bans else None,
+        "banned_issuers": [issuer for issuer, _ in refused.issuers] if refused else None,
+        "banned_tokens": len(refused.tokens) if refused else None,
         "signed_time": signed_time or None,
         "heartbeat_at": state.heartbeat_at or None,
         "lag_seconds": lag,
@@ -182,6 +191,20 @@ def _verify_bans(agent: Agent, findings: list[Finding]) -> None:
         findings.append(
             Finding(path.name, Reason.NODE_FILES_UNREADABLE, "not the ban list that was accepted")
         )
+    _verify_refused(agent, saved, findings)
+
+
+def _verify_refused(agent: Agent, saved: BanList, findings: list[Finding]) -> None:
+    path = agent.files.refused_path
+    refused = _read_refused(agent, findings)
+    if refused is None:
+        return
+    if path.exists():
+        _verify_mode(path, 0o640, findings)
+    if not is_refused(refused, saved):
+        findings.append(
+            Finding(path.name, Reason.NODE_FILES_UNREADABLE, "not the ban list that was accepted")
+        )
 
 
 def _verify_mode(path: Path, mode: int, findings: list[Finding]) -> None:
@@ -216,6 +239,15 @@ def _local_groups(agent: Agent, findings: list[Finding]) -> dict[str, int | None
         findings.append(Finding("group", error.reason, error.detail))
         given = {}
     return {name: given.get(name) for name in agent.local_groups}
+
+
+def _read_refused(agent: Agent, findings: list[Finding]) -> RefusedCredentials | None:
+    """What is refused, nothing without the file; None for one that cannot be read."""
+    try:
+        return agent.files.read_refused() or NOTHING_REFUSED
+    except NodeInstallFailed as error:
+        findings.append(Finding("refused.json", error.reason, error.detail))
+        return None
 
 
 def _next_step(reason: str) -> str:

@@ -90,7 +90,9 @@ def verify(config: _Config = AGENT_FILE, as_json: _Json = False) -> None:
         rows = [{"file": f.file, "reason": str(f.reason), "detail": f.detail} for f in findings]
         typer.echo(json.dumps({"ok": not findings, "findings": rows}, indent=2))
     elif not findings:
-        typer.echo("posix.db, trust.db and bans.db are what was signed for this node.")
+        typer.echo(
+            "posix.db, trust.db, bans.db and refused.json are what was signed for this node."
+        )
     else:
         for finding in findings:
             typer.echo(f"{finding.file}: {finding.detail} [{finding.reason}]", err=True)
@@ -134,6 +136,7 @@ def _as_text(report: dict[str, Any]) -> str:
             _moment(report["not_after"]) + (" (EXPIRED)" if report["expired"] else ""),
         ),
         ("ban counter", _or_none(report["ban_counter"], report["bans"], "bans")),
+        ("refused by token", _refused(report["banned_issuers"], report["banned_tokens"])),
         ("newest signed time", _moment(report["signed_time"])),
         (
             "lag",
@@ -166,6 +169,13 @@ def _local_groups_text(groups: dict[str, int | None]) -> str:
 
 def _or_none(value: int | None, count: int | None, unit: str) -> str:
     return "none installed" if value is None else f"{value} ({count} {unit})"
+
+
+def _refused(issuers: list[str] | None, tokens: int | None) -> str:
+    if issuers is None:
+        return "EVERYBODY: refused.json cannot be read"
+    named = ", ".join(issuers) or "no issuer"
+    return f"{named}; {tokens} single tokens"
 
 
 def _moment(seconds: int | None) -> str:

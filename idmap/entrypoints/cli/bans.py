@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from idmap.domain.bans import BanKind
 from idmap.domain.errors import InvalidInput
 from idmap.domain.reasons import Reason
 from idmap.entrypoints.cli.client import Site, Why, administers
 from idmap.entrypoints.cli.lists import (
     After,
-    IssuerOption,
     Limit,
     SubjectOption,
     pages_of,
@@ -32,9 +32,27 @@ def add(
     reason: Why,
     account: Annotated[str | None, typer.Option("--account", help="A username.")] = None,
     issuer: Annotated[
-        str | None, typer.Option("--issuer", help="With --subject: an identity.")
+        str | None,
+        typer.Option(
+            "--issuer",
+            help="Alone: every token of it. With one of the next three: whose that is.",
+        ),
     ] = None,
-    subject: Annotated[str | None, typer.Option("--subject")] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="With --issuer: an identity.")
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="PATH",
+            help="With --issuer: all who are recorded in it, now or later.",
+        ),
+    ] = None,
+    token_id: Annotated[
+        str | None,
+        typer.Option("--token-id", metavar="JTI", help="With --issuer: the one token of this id."),
+    ] = None,
     until: Annotated[
         datetime | None,
         typer.Option(
@@ -44,24 +62,35 @@ def add(
             help="End (UTC); without it, until lifted.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how many accounts it would close.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Ban a whole issuer, having seen what that closes.")
+    ] = False,
 ) -> Answer:
-    """Ban an account or an identity. It holds from the next request on, and on nodes within a second.
+    """Ban an account, an identity, a group, an issuer or a token.
+
+    It holds from the next request on, and on nodes within a second. An issuer is banned only with --yes: without it,
+    the command says how many accounts that would close.
 
     Example: idmap bans add --account alice --until 2026-12-31 --reason "stolen laptop"
     """
-    if (issuer is None) != (subject is None):
-        raise InvalidInput(Reason.REQUEST_INVALID, "--issuer and --subject come together")
-    if (account is None) == (issuer is None):
-        raise InvalidInput(Reason.REQUEST_INVALID, "either --account or --issuer and --subject")
-    body: dict[str, Any] = {"reason": reason}
-    if account is not None:
-        body["account"] = account
-    else:
-        body["identity"] = {"issuer": issuer, "subject": subject}
+    what = _what(account, issuer, subject, group, token_id)
+    body: dict[str, Any] = {"reason": reason, **what}
     if until is not None:
         body["until"] = until.replace(tzinfo=UTC).isoformat()
+    if dry_run or ("issuer" in what and not yes):
+        found = site.ask("POST", "/v1/bans", body=body, query={"dry_run": True})
+        if not dry_run:
+            told = "; ".join([f"it closes {_accounts(found)}", *found["warnings"]])
+            raise InvalidInput(Reason.REQUEST_INVALID, f"{told}. If that is meant, add --yes")
+        return Answer(
+            found, text="\n".join([f"It would close {_accounts(found)}.", *_warned(found)])
+        )
     made = site.post("/v1/bans", body)
-    return Answer(made, text=f"Ban {made['id']} holds.")
+    many = f" It closes {_accounts(made)}." if {"group", "issuer"} & what.keys() else ""
+    return Answer(made, text="\n".join([f"Ban {made['id']} holds.{many}", *_warned(made)]))
 
 
 @administers(app, "list")
@@ -69,10 +98,19 @@ def list_bans(
     site: Site,
     *,
     account: Annotated[
-        str | None, typer.Option("--account", help="Of this account or its identities.")
+        str | None, typer.Option("--account", help="That reach this account.")
     ] = None,
-    issuer: IssuerOption = None,
+    kind: Annotated[BanKind | None, typer.Option("--kind", help="What they are of.")] = None,
+    issuer: Annotated[
+        str | None, typer.Option("--issuer", help="That name this issuer, or something of it.")
+    ] = None,
     subject: SubjectOption = None,
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="PATH", help="Of a group with this path.")
+    ] = None,
+    token_id: Annotated[
+        str | None, typer.Option("--token-id", metavar="JTI", help="Of a token with this id.")
+    ] = None,
     author: Annotated[str | None, typer.Option("--author", help="Ordered by.")] = None,
     expired: Annotated[
         bool, typer.Option("--expired", help="Those over by their date too.")
@@ -104,8 +142,11 @@ def list_bans(
         limit=limit,
         whole=whole,
         account=account,
+        kind=kind,
         issuer=issuer,
         subject=subject,
+        group=group,
+        token_id=token_id,
         author=author,
         all=expired or whole,
     )
@@ -122,6 +163,7 @@ def show_ban(site: Site, ban: BanId) -> Answer:
         found,
         [
             ("id", found["id"]),
+            ("of", found["kind"]),
             ("who", _who(found)),
             ("reason", found["reason"]),
             ("by", found["author"]),
@@ -144,8 +186,49 @@ def lift(
     return Answer(document, text=f"Ban {ban} is lifted.")
 
 
+def _what(
+    account: str | None,
+    issuer: str | None,
+    subject: str | None,
+    group: str | None,
+    token_id: str | None,
+) -> dict[str, Any]:
+    """The member of the request that says what is banned. Raises InvalidInput(REQUEST_INVALID)."""
+    parts = {"subject": subject, "group": group, "token_id": token_id}
+    given = {name: value for name, value in parts.items() if value is not None}
+    if issuer is None and given:
+        name = min(given).replace("_", "-")
+        raise InvalidInput(Reason.REQUEST_INVALID, f"--{name} goes with --issuer")
+    if (account is None) == (issuer is None) or len(given) > 1:
+        raise InvalidInput(
+            Reason.REQUEST_INVALID,
+            "either --account, or --issuer alone or with one of --subject, --group, --token-id",
+        )
+    if account is not None:
+        return {"account": account}
+    if subject is not None:
+        return {"identity": {"issuer": issuer, "subject": subject}}
+    if group is not None:
+        return {"group": {"issuer": issuer, "path": group}}
+    if token_id is not None:
+        return {"token": {"issuer": issuer, "token_id": token_id}}
+    return {"issuer": issuer}
+
+
+def _accounts(found: Mapping[str, Any]) -> str:
+    return f"{found['closes']} account{'' if found['closes'] == 1 else 's'}"
+
+
+def _warned(found: Mapping[str, Any]) -> list[str]:
+    return [f"Warning: {warning}." for warning in found["warnings"]]
+
+
 def _who(ban: Mapping[str, Any]) -> str:
-    identity = ban["identity"]
+    identity, group, token = ban["identity"], ban["group"], ban["token"]
     if identity is not None:
         return f"{identity['subject']} @ {identity['issuer']}"
-    return f"account {ban['account_id']}"
+    if group is not None:
+        return f"group {group['path']} @ {group['issuer']}"
+    if token is not None:
+        return f"token {token['token_id']} @ {token['issuer']}"
+    return f"account {ban['account_id']}" if ban["issuer"] is None else f"issuer {ban['issuer']}"

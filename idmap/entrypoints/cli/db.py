@@ -199,6 +199,10 @@ def _lines(report: RestoreReport, *, dry_run: bool) -> Iterator[str]:
         yield (
             f"Ban again: {report.bans_of_lost_accounts} banned accounts are lost, nothing here says whose they were."
         )
+    if report.bans_of_unknown_tokens:
+        yield (
+            f"Ban again: {report.bans_of_unknown_tokens} banned tokens, of which nothing here says more than a digest."
+        )
     yield f"Revision {report.revision}, ban counter {report.ban_counter}: above what any node has."
     for note in report.notes:
         yield f"note  {note}"

@@ -18,6 +18,7 @@ import pam
 import typer
 
 from idmap.adapters.node_files.bans_header import read_bans, read_posix_header
+from idmap.adapters.node_files.refused import read_refused
 from idmap.adapters.node_files.trust_db import TrustDb
 from idmap.adapters.snapshot.sign_client import SocketSigner
 from idmap.adapters.snapshot.store import DirectorySnapshotStore
@@ -106,6 +107,7 @@ def _examine(config: Path, agent_config: Path) -> Iterator[Finding]:
         else:
             yield _look("posix.db", lambda: _posix(node))
             yield _look("bans.db", lambda: _bans(node))
+            yield _look("refused.json", lambda: _refused(node))
             yield _look("trust.db", lambda: _trust(node))
             yield _look("nsswitch.conf", _nsswitch)
             yield _look("nscd", _nscd)
@@ -187,6 +189,13 @@ def _bans(settings: AgentSettings) -> str:
     if behind > 300:
         raise Unwell(f"the newest signed time is {behind} s old", "Run 'idmap-agent status'.")
     return f"counter {header.counter}, {len(header.bans)} bans, {max(behind, 0)} s old"
+
+
+def _refused(settings: AgentSettings) -> str:
+    refused = read_refused(settings.files.directory / "refused.json")
+    if refused is None:
+        return "none; no issuer and no token was ever banned"
+    return f"{len(refused.issuers)} issuers and {len(refused.tokens)} tokens are banned"
 
 
 def _trust(settings: AgentSettings) -> str:

@@ -50,13 +50,14 @@ def status_command(
         if data is not None:
             bans = parse_bans(parse_envelope(data, BANS_TYPE).payload)
             rows |= {"ban_counter": bans.counter, "issued": bans.issued, "bans": len(bans.bans)}
+            rows |= {"banned_issuers": len(bans.issuers), "banned_tokens": len(bans.tokens)}
     except IdmapError as error:
         typer.echo(f"idmap snapshot: {error.detail} [{error.reason}]", err=True)
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     elif rows:
-        typer.echo("\n".join(f"{name:14}{value}" for name, value in rows.items()))
+        typer.echo("\n".join(f"{name:16}{value}" for name, value in rows.items()))
     else:
         typer.echo("Nothing is published yet; 'idmap work' publishes.")
 

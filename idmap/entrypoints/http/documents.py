@@ -13,9 +13,10 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
+from idmap.application.ban import Foreseen
 from idmap.application.link_identities import Linked
 from idmap.domain.accounts import Account, AccountState, PosixGroup
-from idmap.domain.bans import Ban
+from idmap.domain.bans import Ban, BanKind
 from idmap.domain.decision import Recorded
 from idmap.domain.facts import FactKind
 from idmap.domain.groups import Group, is_federated
@@ -94,24 +95,77 @@ def account_document(account: Account) -> AccountDocument:
 
 
 @exact
+class PathDocument(TypedDict):
+    """A group as its issuer knows it."""
+
+    issuer: str
+    path: str
+
+
+def path_document(group: Group) -> PathDocument:
+    """Both strings."""
+    return {"issuer": group.issuer, "path": group.path}
+
+
+@exact
+class BannedTokenDocument(TypedDict):
+    """One token: its issuer and its `jti`."""
+
+    issuer: str
+    token_id: str
+
+
+@exact
 class BanDocument(TypedDict):
-    """A ban with who ordered it and why."""
+    """A ban with what it is of, who ordered it and why."""
 
     id: int
+    kind: BanKind
     account_id: int | None
     identity: IdentityDocument | None
+    group: PathDocument | None
+    issuer: str | None
+    token: BannedTokenDocument | None
     reason: str
     author: str
     since: Seconds
     until: Seconds | None
 
 
+@exact
+class ForeseenBanDocument(TypedDict):
+    """What a ban closes."""
+
+    closes: int
+    warnings: list[str]
+
+
+@exact
+class OrderedBanDocument(BanDocument):
+    """A new ban, and what it closes."""
+
+    closes: int
+    warnings: list[str]
+
+
+def foreseen_ban_document(found: Foreseen) -> ForeseenBanDocument:
+    """How many accounts, and which administrators."""
+    return {"closes": found.closes, "warnings": list(found.warnings)}
+
+
 def ban_document(ban: Ban) -> BanDocument:
     """Whom, by whom, why, from when to when."""
+    of_token = None
+    if ban.token_id is not None and ban.issuer is not None:
+        of_token = BannedTokenDocument(issuer=ban.issuer, token_id=ban.token_id)
     return {
         "id": ban.ban_id,
+        "kind": ban.kind,
         "account_id": ban.account_id,
         "identity": None if ban.identity is None else identity_document(ban.identity),
+        "group": None if ban.group is None else path_document(ban.group),
+        "issuer": None if of_token else ban.issuer,
+        "token": of_token,
         "reason": ban.reason,
         "author": ban.author,
         "since": ban.since,

@@ -18,12 +18,12 @@ from idmap.entrypoints.http.documents import (
     AccountDocument,
     GroupDocument,
     IdentityDocument,
+    PathDocument,
     RecordedDocument,
     groups_of,
     identity_document,
     recorded_document,
 )
-from idmap.entrypoints.http.managed_documents import PathDocument
 
 
 @exact

@@ -28,7 +28,7 @@ from idmap.domain.reasons import REASONS
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.http.answers import Json
 from idmap.entrypoints.http.callers import ApiRoute, Caller, CallerAt, ComponentRoute
-from idmap.entrypoints.http.documents import account_document, identity_document
+from idmap.entrypoints.http.documents import account_document, identity_document, path_document
 from idmap.entrypoints.http.door_documents import (
     MeDocument,
     OpenedDocument,
@@ -36,7 +36,6 @@ from idmap.entrypoints.http.door_documents import (
     readiness_document,
     resolved_document,
 )
-from idmap.entrypoints.http.managed_documents import path_document
 from idmap.entrypoints.http.parts import Parts, Running, running
 from idmap.entrypoints.http.request_documents import ResolveRequest
 
@@ -150,7 +149,8 @@ def show_me(
     with parts.registry.read() as reader:
         rules = reader.rules()
         recorded = reader.recorded(claims.identity)
-        decision = decide(recorded, rules, at, API, claims)
+        refused = reader.credential_bans(issuer=claims.identity.issuer, token_id=claims.token_id)
+        decision = decide(recorded, rules, at, API, claims, refused)
         entitled = decide(facts_with_token(reader, claims), rules, at)
         newest = reader.revision()
         ready = readiness(reader, newest if revision is None else revision)

@@ -7,22 +7,14 @@ from typing_extensions import TypedDict
 from idmap.application.managed_groups import ManagedAccount, ManagedGroup
 from idmap.application.questions import GroupMember
 from idmap.domain.accounts import AccountState
-from idmap.domain.groups import Group
 from idmap.entrypoints.http.answers import Number, exact
-from idmap.entrypoints.http.documents import IdentityDocument, Next, identity_document
-
-
-@exact
-class PathDocument(TypedDict):
-    """A group as its issuer knows it."""
-
-    issuer: str
-    path: str
-
-
-def path_document(group: Group) -> PathDocument:
-    """Both strings."""
-    return {"issuer": group.issuer, "path": group.path}
+from idmap.entrypoints.http.documents import (
+    IdentityDocument,
+    Next,
+    PathDocument,
+    identity_document,
+    path_document,
+)
 
 
 @exact

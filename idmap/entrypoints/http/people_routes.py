@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from idmap.application.account_named import account_named
-from idmap.application.administer import add_ban, lift_ban, move_account
+from idmap.application.administer import move_account
 from idmap.application.administrators import check_own_ban, check_reach
+from idmap.application.ban import add_ban, foresee_ban, lift_ban
 from idmap.application.ports import Author
 from idmap.application.questions import (
     AccountQuestion,
@@ -17,23 +18,28 @@ from idmap.application.questions import (
     IdentityQuestion,
 )
 from idmap.domain.accounts import AccountEvent, AccountState
+from idmap.domain.bans import BanKind
 from idmap.domain.roles import Permission
 from idmap.entrypoints.http import paging, resources
 from idmap.entrypoints.http.answers import Json, One
+from idmap.entrypoints.http.ban_requests import BanRequest
 from idmap.entrypoints.http.callers import AdminRoute, Caller, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, changes
 from idmap.entrypoints.http.documents import (
     AccountsPage,
     BanDocument,
     BansPage,
+    ForeseenBanDocument,
     GroupsPage,
     IdentitiesPage,
     LiftedBanDocument,
     OneAccountDocument,
     OneGroupDocument,
+    OrderedBanDocument,
     RecordedDocument,
     account_document,
     ban_document,
+    foreseen_ban_document,
     listed_group_document,
     recorded_document,
 )
@@ -42,7 +48,6 @@ from idmap.entrypoints.http.parts import Parts, ServeParts
 from idmap.entrypoints.http.permissions import needs
 from idmap.entrypoints.http.request_documents import (
     AskedDay,
-    BanRequest,
     NamedInPath,
     ReasonRequest,
 )
@@ -233,19 +238,28 @@ def list_bans(
     all: Annotated[  # noqa: A002  # the name of the query parameter
         bool, Query(description="Those that are over by their date too.")
     ] = False,
-    account: Annotated[Text, words("A username: bans of it and of its identities.")] = None,
-    issuer: paging.Issuer = None,
+    account: Annotated[Text, words("A username: bans that reach it, whatever they are of.")] = None,
+    kind: Annotated[BanKind | None, Query(description="What they are of.")] = None,
+    issuer: Annotated[
+        Text,
+        words("That name it: it, or a token, group or identity of it; the exact string.", 2048),
+    ] = None,
     subject: paging.Subject = None,
+    group: Annotated[Text, words("Of a group with this path.", 512)] = None,
+    token_id: Annotated[Text, words("Of a token with this id.", 255)] = None,
     author: paging.Author = None,
 ) -> BansPage:
     """Those in force now, in order of id, and the counter that nodes compare."""
-    identity = asked_identity(issuer, subject)
     with parts.registry.read() as reader:
         counter = reader.ban_counter()
         asked = BanQuestion(
             at=None if all else parts.clock(),
             account_id=None if account is None else account_named(reader, account).account_id,
-            identity=identity,
+            identity=None if subject is None else asked_identity(issuer, subject),
+            kind=kind,
+            issuer=issuer,
+            group=group,
+            token_id=token_id,
             author=author,
         )
         page = reader.page_of_bans(asked, after=after, limit=limit)
@@ -264,22 +278,31 @@ def show_ban(ban_id: BanId, parts: Parts) -> One[BanDocument]:
         return resources.show(resources.ban, reader, Given({"ban_id": str(ban_id)}, {}))
 
 
-@router.post("/v1/bans", summary="Ban an account or an identity", status_code=201)
+@router.post(
+    "/v1/bans",
+    summary="Ban an account, an identity, a group, an issuer or a token",
+    status_code=201,
+)
 @needs(Permission.BAN)
 def post_ban(
-    body: BanRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> BanDocument:
-    """At every door that asks us from the next request on; at every node in contact within a second."""
+    body: BanRequest,
+    caller: CallerAt,
+    parts: Parts,
+    dry_run: Annotated[bool, Query(description="Only say what it would close.")] = False,
+    reason: ReasonHeader = None,
+) -> OrderedBanDocument | ForeseenBanDocument:
+    """At every door that asks us from the next request on; at every node in contact within a second. `closes` says how
+    many accounts are closed by it; `warnings`, which administrators. With `dry_run` nothing else, and nothing changes.
+    """
     author = author_of(caller, reason, body.reason)
-    ban = add_ban(
-        parts.registry,
-        author,
-        username=body.account,
-        identity=None if body.identity is None else body.identity.identity(),
-        until=None if body.until is None else int(body.until.timestamp()),
-        at=parts.clock(),
-    )
-    return ban_document(ban)
+    order, until, at = body.order(), body.end(), parts.clock()
+    who = caller.identity
+    if dry_run:
+        return foreseen_ban_document(
+            foresee_ban(parts.registry, order, until=until, at=at, caller=who)
+        )
+    ban, foreseen = add_ban(parts.registry, author, order, until=until, at=at, caller=who)
+    return {**ban_document(ban), **foreseen_ban_document(foreseen)}
 
 
 @router.delete("/v1/bans/{ban_id}", summary="Lift a ban", dependencies=[changes(resources.ban)])

@@ -125,11 +125,11 @@ ReasonText = Annotated[
 ]
 
 
-class _Request(BaseModel):
+class RequestDocument(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class IdentityRequest(_Request):
+class IdentityRequest(RequestDocument):
     """An identity: both strings exact, byte for byte."""
 
     issuer: IssuerText
@@ -140,7 +140,7 @@ class IdentityRequest(_Request):
         return identity_from(self.issuer, self.subject)
 
 
-class ResolveRequest(_Request):
+class ResolveRequest(RequestDocument):
     """Whose token is it at this door?"""
 
     token: SecretStr = Field(description="The access token, whole.")
@@ -148,21 +148,21 @@ class ResolveRequest(_Request):
     issuer: IssuerText | None = Field(default=None, description="Whose an opaque token is.")
 
 
-class KeyRequest(_Request):
+class KeyRequest(RequestDocument):
     """A key id that trust.db does not have."""
 
     issuer: IssuerText
     kid: str = Field(min_length=1, max_length=255)
 
 
-class IntrospectRequest(_Request):
+class IntrospectRequest(RequestDocument):
     """Whose opaque token is it at this node's door?"""
 
     token: SecretStr = Field(description="The access token, whole.")
     door: str = Field(max_length=64, examples=["ssh:login"])
 
 
-class ExplainRequest(_Request):
+class ExplainRequest(RequestDocument):
     """Exactly one of token (with its door), identity, account."""
 
     token: SecretStr | None = None
@@ -172,13 +172,13 @@ class ExplainRequest(_Request):
     door: str | None = Field(default=None, max_length=64)
 
 
-class ReasonRequest(_Request):
+class ReasonRequest(RequestDocument):
     """A change that needs nothing but its reason."""
 
     reason: ReasonText = None
 
 
-class RangeRequest(_Request):
+class RangeRequest(RequestDocument):
     """A range to add."""
 
     name: Label
@@ -200,16 +200,7 @@ class RangeRequest(_Request):
         return NumberRange(self.name, self.purpose, self.first, self.last)
 
 
-class BanRequest(_Request):
-    """Refuse an account, or an identity, now and at every door."""
-
-    account: Name | None = None
-    identity: IdentityRequest | None = None
-    until: Moment | None = Field(default=None, description="End; without it, until lifted.")
-    reason: ReasonText = None
-
-
-class NodeRequest(_Request):
+class NodeRequest(RequestDocument):
     """A node to enrol."""
 
     name: Label
@@ -217,7 +208,7 @@ class NodeRequest(_Request):
     reason: ReasonText = None
 
 
-class ComponentRequest(_Request):
+class ComponentRequest(RequestDocument):
     """A component to add, with the doors whose tokens it may present."""
 
     name: Label
@@ -225,7 +216,7 @@ class ComponentRequest(_Request):
     reason: ReasonText = None
 
 
-class RulesTestRequest(_Request):
+class RulesTestRequest(RequestDocument):
     """Rules to try: on one identity, on a token shown at a door, or on everybody. Else those in force."""
 
     document: FreeDocument | None = None
@@ -261,14 +252,14 @@ class RulesTestRequest(_Request):
         return PeopleAsked(self.effect, after, self.limit)
 
 
-class VersionRequest(_Request):
+class VersionRequest(RequestDocument):
     """A version to go back to, or to pin."""
 
     version: Whole = Field(ge=1, lt=2**31)
     reason: ReasonText = None
 
 
-class NodeReport(_Request):
+class NodeReport(RequestDocument):
     """What a node tells about itself."""
 
     revision: Whole = Field(ge=0, lt=2**63)

@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NoReturn, TypeVar
 
 from idmap.application.install_view import PosixView, merge, parse_chunk
 from idmap.domain.errors import Conflict, IdmapError
+from idmap.domain.issuers import is_issuer_url
 from idmap.domain.manifest import (
     BanList,
     ChunkRef,
@@ -134,7 +136,10 @@ def _content(chunk: ChunkRef, read: ReadChunk) -> bytes:
 
 
 def check_bans(payload: bytes, limits: Limits, before: SignedBefore, now: int) -> BanList:
-    """The ban list. Raises Conflict(SIGNER_REFUSED). There is no guard on bans (law 5)."""
+    """The ban list. Raises Conflict(SIGNER_REFUSED). There is no guard on bans (law 5).
+
+    Of a token there is nothing but its digest to look at.
+    """
     bans = _parsed(parse_bans, encode_bans, payload)
     _check_realm(bans.realm, limits)
     if bans.counter < before.ban_counter:
@@ -145,6 +150,13 @@ def check_bans(payload: bytes, limits: Limits, before: SignedBefore, now: int) -
     for uid_number, _ in bans.bans:
         if is_refused_number(uid_number):
             _refuse(f"{uid_number} is no account's number")
+    for name, listed in (("issuer", bans.issuers), ("token", bans.tokens)):
+        known = [text for text, _ in listed]
+        if any(first >= second for first, second in pairwise(known)):
+            _refuse(f"a banned {name} twice, or out of order")
+    for issuer, _ in bans.issuers:
+        if not is_issuer_url(issuer):
+            _refuse(f"{issuer[:80]!r} is no issuer")
     return bans
 
 

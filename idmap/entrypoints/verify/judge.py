@@ -3,7 +3,8 @@
 Checks the token with what `trust.db` holds, at the node's effective time, for the audience of this node class alone,
 and looks the identity's digest up; pam_idmap compares the answer with the system's own. It does not decide
 whether the account may log in: the account phase does, for every kind of credential (law 3). Nobody else is asked for a
-signed token whose key is known (law 7); an opaque token needs the service, where the node may ask it.
+signed token whose key is known (law 7); an opaque token needs the service, where the node may ask it. At every token
+it looks at what issuers and tokens are banned; when that cannot be told, nobody gets in by token (law 4).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from idmap.application.ports import Clock
 from idmap.application.verify_token import TokenVerifier
 from idmap.domain.doors import Door
 from idmap.domain.errors import IdmapError, TokenRefused
-from idmap.domain.identity import Identity
+from idmap.domain.identity import Identity, Issuer
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.verify.protocol import VerifyReply, VerifyRequest, new_correlation_id
@@ -39,6 +40,18 @@ class KnownAccounts(Protocol):
         ...
 
 
+class BannedCredentials(Protocol):
+    """refused.json."""
+
+    def check(self) -> None:
+        """Raises Unavailable(NODE_FILES_UNREADABLE) when it cannot be told what is banned."""
+        ...
+
+    def is_banned(self, issuer: Issuer, token_id: str | None, at: int) -> bool:
+        """Whether a token of the issuer with this id is refused at that time. Raises as `check`."""
+        ...
+
+
 AskWhose = Callable[[Secret, Door], bytes]
 """The salted digest of the identity behind an opaque token. Raises TokenRefused and Unavailable."""
 
@@ -54,6 +67,8 @@ class Judge:
         clock: Clock,
         new_reference: Callable[[], str] = new_correlation_id,
         ask_whose: AskWhose | None = None,
+        *,
+        banned: BannedCredentials,
     ) -> None:
         """Without `ask_whose`, opaque tokens are refused."""
         self._verifier = verifier
@@ -62,6 +77,7 @@ class Judge:
         self._clock = clock
         self._new_reference = new_reference
         self._ask_whose = ask_whose
+        self._banned = banned
 
     def answer(self, request: VerifyRequest) -> VerifyReply:
         """The account the token belongs to, or a refusal; every answer leaves one line in the log."""
@@ -95,9 +111,14 @@ class Judge:
 
     def _find(self, secret: Secret) -> tuple[tuple[int, str] | None, str | None]:
         """The account behind the token, if any, and the token's id, if it says one."""
+        self._banned.check()
         if self._ask_whose is not None and is_opaque(secret):
+            # The service knows every ban itself, and looks at them before it answers.
             return self._accounts.find_account_by_digest(self._ask_whose(secret, self._door)), None
-        claims = self._verifier.verify(secret, self._door, self._clock())
+        at = self._clock()
+        claims = self._verifier.verify(secret, self._door, at)
+        if self._banned.is_banned(claims.identity.issuer, claims.token_id, at):
+            raise TokenRefused(Reason.BANNED, claims.identity.issuer, proved=True)
         return self._accounts.find_account(claims.identity), claims.token_id
 
 

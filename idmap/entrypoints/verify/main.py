@@ -9,6 +9,7 @@ import structlog
 import typer
 
 from idmap.adapters.node_files.bans_header import read_bans
+from idmap.adapters.node_files.refused import RefusedFile
 from idmap.adapters.node_files.trust_db import TrustDb
 from idmap.adapters.oidc.at_service import ServiceQuestions
 from idmap.adapters.oidc.signatures import JoseSignatures
@@ -40,8 +41,9 @@ def verify_command(
     """Check access tokens for pam_idmap on this node.
 
     Listens on a local socket for root alone, checks each token with the keys in trust.db for the audience of this
-    node class, and says whose account it is. Runs as its own user. Asks the service, when it has a credential of its
-    own (verify.credential_file), for a key that trust.db does not have yet and about opaque tokens; else nobody.
+    node class, refuses what refused.json bans, and says whose account it is. Runs as its own user. Asks the service,
+    when it has a credential of its own (verify.credential_file), for a key that trust.db does not have yet and about
+    opaque tokens; else nobody.
     """
     configure_logs(process="verify")
     with explained("idmap-verify"):
@@ -57,6 +59,7 @@ def verify_command(
             ssh_door(settings.node_class),
             node_clock(settings.files.directory / "bans.db"),
             ask_whose=None if service is None else service.introspect,
+            banned=RefusedFile(settings.files.directory / "refused.json", trust.salt),
         )
         server = VerifyServer(open_listener(settings.verify.socket), judge.answer)
         door = str(ssh_door(settings.node_class))

@@ -150,7 +150,13 @@ def _snapshot(publisher: Publisher) -> None:
 def _bans(publisher: Publisher) -> None:
     bans = publisher.publish_bans()
     if bans is not None:
-        _log.info("bans_published", ban_counter=bans.counter, bans=len(bans.bans))
+        _log.info(
+            "bans_published",
+            ban_counter=bans.counter,
+            bans=len(bans.bans),
+            banned_issuers=len(bans.issuers),
+            banned_tokens=len(bans.tokens),
+        )
 
 
 def _heartbeat(publisher: Publisher) -> None:

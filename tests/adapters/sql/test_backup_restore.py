@@ -35,8 +35,10 @@ from idmap.domain.plans import OpenGroup
 from idmap.domain.reasons import Reason
 from tests.support.registry_scenes import (
     AUTHOR,
+    ISSUER,
     LATER,
     NOW,
+    OTHER,
     STAFF,
     VO,
     furnish,
@@ -288,6 +290,80 @@ def test_what_was_refused_stays_refused(host: Host) -> None:
         found = reader.find_credential(bytes(32))
         assert found is not None
         assert found.revoked
+
+
+def test_bans_of_groups_issuers_and_tokens_stay_what_they_are(host: Host) -> None:
+    """Law 5, and law 3: whoever joins the group after the restore is reached, and one order lifts each."""
+    backup = host.backup()
+    with host.registry.write(AUTHOR) as writer:
+        for what in (
+            {"group": STAFF},
+            {"group": LATER, "until": NOW + 90},
+            {"issuer": OTHER},
+            {"issuer": ISSUER, "token_id": "t1", "until": NOW + 60},
+        ):
+            writer.add_ban(
+                **{"account_id": None, "identity": None, "until": None} | what, reason="x", at=NOW
+            )
+        assert [number for number, _ in writer.banned_uid_numbers(NOW)] == [200_000]
+    report = host.restore(backup)
+    assert (report.bans_carried, report.bans_of_unknown_tokens) == (4, 0)
+    registry = host.open()
+    with registry.read() as reader:
+        assert {(ban.group, ban.issuer, ban.token_id, ban.until) for ban in reader.bans()} == {
+            (STAFF, None, None, None),
+            (LATER, None, None, NOW + 90),
+            (None, OTHER, None, None),
+            (None, ISSUER, "t1", NOW + 60),
+        }
+        assert reader.banned_uid_numbers(NOW) == ((200_000, 0),)
+        assert reader.credential_bans().find(ISSUER, "t1", NOW) is not None
+    with registry.write(AUTHOR) as writer:
+        writer.record_observation(person("bert"), frozenset({STAFF}), None, NOW)
+        assert len(writer.banned_uid_numbers(NOW)) == 2
+    host.restore(host.backup("second"))
+    with host.open().read() as reader:
+        assert len(reader.bans()) == 4, "what is banned already is not banned twice"
+
+
+def test_who_was_reached_and_is_not_known_to_be_any_more_is_banned_by_themselves(
+    host: Host,
+) -> None:
+    """The backup does not know that bert joined, nor that carl was there at all."""
+    backup = host.backup()
+    open_one(host.registry, "carl")
+    with host.registry.write(AUTHOR) as writer:
+        for name in ("bert", "carl"):
+            writer.record_observation(person(name), frozenset({STAFF}), None, NOW)
+        writer.add_ban(
+            account_id=None, identity=None, group=STAFF, reason="x", until=NOW + 50, at=NOW
+        )
+        assert len(writer.banned_uid_numbers(NOW)) == 3
+    report = host.restore(backup)
+    assert (report.bans_carried, report.bans_of_lost_accounts) == (3, 0)
+    registry = host.open()
+    with registry.read() as reader:
+        assert reader.banned_uid_numbers(NOW) == ((200_000, NOW + 50), (200_001, NOW + 50))
+        assert [ban.group for ban in reader.recorded(person("anna")).bans] == [STAFF]
+        assert reader.recorded(person("carl")).bans[0].identity == person("carl")
+
+
+def test_a_ban_of_the_backup_that_was_lengthened_since_lasts_as_long(host: Host) -> None:
+    """Known already is only what lasts at least as long."""
+    with host.registry.write(AUTHOR) as writer:
+        for what in ({"identity": person("anna")}, {"group": VO}):
+            writer.add_ban(
+                **{"account_id": None, "identity": None} | what, reason="x", until=NOW + 5, at=NOW
+            )
+    backup = host.backup()
+    with host.registry.write(AUTHOR) as writer:
+        for what in ({"identity": person("anna")}, {"group": VO}):
+            writer.add_ban(
+                **{"account_id": None, "identity": None} | what, reason="y", until=None, at=NOW
+            )
+    assert host.restore(backup).bans_carried == 2
+    with host.open().read() as reader:
+        assert reader.banned_uid_numbers(NOW + 6) == ((200_000, 0), (200_001, 0))
 
 
 def test_what_was_erased_does_not_come_back(host: Host) -> None:

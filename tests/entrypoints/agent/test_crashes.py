@@ -24,7 +24,8 @@ from idmap.entrypoints.agent.inspect import verify_installed
 from tests.support.registry_scenes import person
 from tests.support.snapshot_site import SnapshotSite, installed_users
 
-SNAPSHOT_STEPS = [step for step in Step if step not in {Step.BANS_SAVED, Step.BANS_INSTALLED}]
+BAN_STEPS = {Step.BANS_SAVED, Step.REFUSED_INSTALLED, Step.BANS_INSTALLED}
+SNAPSHOT_STEPS = [step for step in Step if step not in BAN_STEPS]
 
 
 @pytest.fixture

@@ -340,6 +340,62 @@ def test_bans_are_added_listed_and_lifted(service: Service) -> None:
     assert service.run("bans", "add", *WHY).exit_code == 2
 
 
+def test_a_group_and_a_token_are_banned_in_one_call(service: Service) -> None:
+    """And said in one line each; how many accounts that closes."""
+    service.site.newcomer()
+    service.site.newcomer("bob", groups=["hpc"])
+    token = service.site.token("bob", door=PORTAL, jti="leaked")
+    of = ("--issuer", ISSUER)
+    tried = service.run("bans", "add", *of, "--group", "hpc", "--dry-run", *WHY)
+    assert tried.stdout == "It would close 2 accounts.\n"
+    assert service.run("bans", "list").stdout == "none\n"
+    made = service.run("bans", "add", *of, "--group", "hpc/gpu", *WHY)
+    assert made.stdout == "Ban 1 holds. It closes 1 account.\n"
+    assert service.site.resolve(token).status_code == 200
+    made = service.run("bans", "add", *of, "--token-id", "leaked", *WHY)
+    assert made.stdout == "Ban 2 holds.\n"
+    assert service.site.resolve(token).json()["code"] == "banned"
+    listed = service.run("bans", "list").stdout
+    assert f"group hpc/gpu @ {ISSUER}" in listed
+    assert f"token leaked @ {ISSUER}" in listed
+    shown = service.run("bans", "show", "2").stdout
+    assert "of      token" in shown
+
+
+def test_an_issuer_is_banned_only_once_it_was_said_what_that_closes(service: Service) -> None:
+    """--yes, after the number; administrators who are kept out are warned of."""
+    service.site.newcomer()
+    ban = ("bans", "add", "--issuer", ISSUER, *WHY)
+    refused = service.run(*ban)
+    assert refused.exit_code == 2
+    assert "it closes 1 account; " in refused.stderr
+    assert "add --yes" in refused.stderr
+    assert service.run("bans", "list").stdout == "none\n"
+    made = service.run(*ban, "--yes")
+    assert made.stdout.startswith("Ban 1 holds. It closes 1 account.\nWarning: administrator")
+    assert service.run("bans", "list", "--kind", "issuer").stdout.count("\n") == 2
+    assert service.site.ask("GET", "/v1/me", service.site.token()).json()["code"] == "banned"
+    assert service.run("bans", "lift", "1", *WHY).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        f"--account alice --issuer {ISSUER}",
+        "--group hpc",
+        "--subject x",
+        "--token-id x",
+        f"--issuer {ISSUER} --subject x --group hpc",
+        "--account alice --token-id x",
+    ],
+)
+def test_half_an_order_is_a_usage_error(service: Service, options: str) -> None:
+    """Nothing is asked of the service."""
+    result = service.run("bans", "add", *options.split(), *WHY)
+    assert (result.exit_code, "request_invalid" in result.stderr) == (2, True)
+
+
 def test_a_new_secret_goes_to_a_new_file_that_only_its_owner_reads(
     service: Service, tmp_path: Path
 ) -> None:

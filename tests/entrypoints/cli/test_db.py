@@ -20,7 +20,7 @@ from idmap.entrypoints.sign.refusals import Limits
 from idmap.entrypoints.sign.signing import Desk
 from idmap.entrypoints.sign.state import SignerState
 from tests.support.registries import NOW, make_registry
-from tests.support.registry_scenes import AUTHOR, furnish, open_one, person
+from tests.support.registry_scenes import AUTHOR, ISSUER, OTHER, furnish, open_one, person
 
 REALM = "a-site"
 
@@ -178,6 +178,37 @@ def test_the_published_snapshot_alone_keeps_law_2(site: Site) -> None:
     with registry.read() as reader:
         assert [number for number, _ in reader.banned_uid_numbers(NOW + 9)] == [200_000]
     site.publish(registry)
+    registry.close()
+
+
+def test_banned_issuers_are_taken_from_the_published_list_and_banned_tokens_are_told(
+    site: Site,
+) -> None:
+    """The list names an issuer in full, and of a token no more than a digest."""
+    backup = str(site.directory / "backup.db")
+    site.json("backup", backup)
+    registry = site.open()
+    with registry.write(AUTHOR) as writer:
+        for issuer, token_id, until in (
+            (OTHER, None, None),
+            (OTHER, "t1", None),
+            (OTHER, "t2", None),
+            (ISSUER, None, NOW + 60),
+        ):
+            writer.add_ban(
+                account_id=None, identity=None, issuer=issuer, token_id=token_id, reason="x",
+                until=until, at=NOW,
+            )  # fmt: skip
+    site.publish(registry)
+    registry.close()
+    for path in site.state.iterdir():
+        path.unlink()
+    said = site.run("restore", backup, "--reason", "a new host").output
+    assert "Carried over: 1 bans" in said
+    assert "Ban again: 2 banned tokens" in said
+    registry = site.open()
+    with registry.read() as reader:
+        assert reader.credential_bans().issuers_at(NOW) == ((OTHER, 0),), "the other is over"
     registry.close()
 
 

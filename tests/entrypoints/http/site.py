@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 from idmap.adapters.oidc.signatures import JoseSignatures
 from idmap.adapters.snapshot.store import DirectorySnapshotStore
 from idmap.adapters.sql import SqlRegistry
+from idmap.application.banned_credentials import find_ban_in
 from idmap.application.ports import Author, CredentialKind, Registry, RegistryReader
 from idmap.application.remembered import Remembered
 from idmap.application.verified_tokens import VerifiedTokens
@@ -201,6 +202,7 @@ def open_site(directory: Path, registry: SqlRegistry | None = None) -> Iterator[
             JoseSignatures(),
             state=lambda: remembered.get("state", _state),
             present_state=lambda present: present.get("state"),
+            find_ban=find_ban_in(remembered),
         ),
         store=store,
         clock=clock,

@@ -11,6 +11,7 @@ import pytest
 from idmap.adapters.oidc.jwks import pick_key
 from idmap.adapters.oidc.signatures import JoseSignatures
 from idmap.adapters.sql import SqlRegistry
+from idmap.application.banned_credentials import find_ban_in
 from idmap.application.introspect import OpaqueTokens
 from idmap.application.ports import CredentialKind
 from idmap.application.remembered import Remembered
@@ -55,6 +56,7 @@ class World:
                 JoseSignatures(),
                 OpaqueTokens(issuers, self),
                 state=lambda: remembered.get("state", lambda r: (r.revision(), r.ban_counter())),
+                find_ban=find_ban_in(remembered),
             ),
         )
         with site.registry.write(SETUP) as writer:
@@ -139,6 +141,23 @@ def test_a_refusal_comes_with_its_reason_for_the_nodes_log(
     """And says whether the person may see it (law 11)."""
     world.says(**changes)
     assert world.whose().json() == {"refused": code, "proved": proved}
+
+
+@pytest.mark.parametrize("token_id", [None, "a"], ids=["issuer", "token"])
+def test_an_opaque_token_that_is_banned_is_refused_to_the_node_by_the_next_question(
+    world: World, token_id: str | None
+) -> None:
+    """The node knows no issuer of such a token: the service looks, each time."""
+    world.says(jti="a")
+    assert "identity" in world.whose().json()
+    with world.site.registry.write(SETUP) as writer:
+        writer.add_ban(
+            account_id=None, identity=None, issuer=Issuer(ISSUER), token_id=token_id, reason="x",
+            until=None, at=NOW,
+        )  # fmt: skip
+    assert world.whose().json() == {"refused": "banned", "proved": True}
+    world.says(jti="b")
+    assert ("identity" in world.whose().json()) == (token_id is not None)
 
 
 def test_a_silent_issuer_is_named_to_the_node_and_does_not_stick(world: World) -> None:

@@ -24,6 +24,7 @@ from idmap.domain.posix import Windows
 from idmap.domain.reasons import Reason
 from idmap.domain.trust import ISSUERS_CHUNK
 from idmap.entrypoints.sign.state import SignerState
+from tests.support.registry_scenes import ISSUER, OTHER
 from tests.support.snapshot_site import REALM, START, SnapshotSite
 
 
@@ -253,14 +254,27 @@ BAN_LISTS = {
     "future": BanList(REALM, 9, START + 301, ()),
     "root": BanList(REALM, 9, START, ((0, 0),)),
     "hole": BanList(REALM, 9, START, ((65_534, 0),)),
+    "no issuer": BanList(REALM, 9, START, (), (("iam.example.org", 0),)),
+    "plain http": BanList(REALM, 9, START, (), (("http://iam.example.org/", 0),)),
+    "issuer twice": BanList(REALM, 9, START, (), ((ISSUER, 0), (ISSUER, START + 9))),
+    "issuers out of order": BanList(REALM, 9, START, (), ((OTHER, 0), (ISSUER, 0))),
+    "token twice": BanList(REALM, 9, START, (), (), (("ab" * 32, 0), ("ab" * 32, 0))),
+    "tokens out of order": BanList(REALM, 9, START, (), (), (("ab" * 32, 0), ("aa" * 32, 0))),
 }
 
 
 @pytest.mark.parametrize("name", BAN_LISTS)
 def test_a_wrong_ban_list_is_refused(site: SnapshotSite, name: str) -> None:
-    """Realm, dates, numbers."""
+    """Realm, dates, numbers; issuers and tokens in their one form, each once."""
     with pytest.raises(Conflict):
         site.desk.sign_bans(encode_bans(BAN_LISTS[name]))
+
+
+def test_banned_issuers_and_tokens_are_signed(site: SnapshotSite) -> None:
+    """As the publisher writes them; plain http to this very host is an issuer of a test."""
+    issuers = (("http://127.0.0.1:8081/", 0), (ISSUER, START + 9), (OTHER, 0))
+    bans = BanList(REALM, 9, START, (), issuers, (("aa" * 32, 0), ("ab" * 32, START + 1)))
+    assert site.desk.sign_bans(encode_bans(bans)).payload == encode_bans(bans)
 
 
 def test_a_lower_ban_counter_is_refused_also_after_a_restart(site: SnapshotSite) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from idmap.domain.doors import Door
 from idmap.domain.errors import TokenRefused, Unavailable
-from idmap.domain.identity import Identity
+from idmap.domain.identity import Identity, Issuer
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.verify.judge import Judge
@@ -25,6 +25,16 @@ class Accounts:
         return (200000, "alice") if digest == KNOWN else None
 
 
+class NothingBanned:
+    """A node that never heard of a banned issuer or token."""
+
+    def check(self) -> None:
+        return
+
+    def is_banned(self, issuer: Issuer, token_id: str | None, at: int) -> bool:
+        return False
+
+
 class Service:
     """Answers as told; remembers what was asked."""
 
@@ -40,7 +50,9 @@ class Service:
 
 
 def reply(secret: str, service: Service | None, username: str = "alice") -> VerifyReply:
-    judge = Judge(verifier()[0], Accounts(), SSH, lambda: NOW, ask_whose=service)
+    judge = Judge(
+        verifier()[0], Accounts(), SSH, lambda: NOW, ask_whose=service, banned=NothingBanned()
+    )
     return judge.answer(VerifyRequest(username, "", "sshd", Secret(secret)))
 
 
