@@ -170,18 +170,19 @@ def _without_anybody(
     """Nobody is entitled. A member whom a rule denies leaves while others keep it through its grace."""
     grace_is_over = account.grace_until is not None and day_of(at) > account.grace_until
     denied = [one for one in members if one.decision.denied_by is not None]
-    kept = [one for one in members if one.decision.denied_by is None] or denied
+    others = [one for one in members if one.decision.denied_by is None]
     leaving: list[Sharer] = []
-    if account.state in AT_REST or grace_is_over:
+    if not banned and (account.state in AT_REST or grace_is_over):
         leaving = [one for one in members if one.elsewhere and one.elsewhere.grant is not None]
-    elif len(kept) < len(members):
+    elif not banned and others:
         leaving = denied
-    if not kept or account.state is AccountState.TOMBSTONE:
-        return Standing(None, leaving=() if banned else tuple(leaving))
-    strictest = min(kept, key=lambda one: (_grace_of(one.decision), one.recorded.identity))
+    if not members or account.state is AccountState.TOMBSTONE:
+        return Standing(None, leaving=tuple(leaving))
+    kept = [one for one in members if one not in leaving]
+    judged = min(others or denied, key=lambda one: (_grace_of(one.decision), one.recorded.identity))
     classes = frozenset[str]().union(*(one.decision.denied_classes for one in kept))
-    decision = replace(strictest.decision, grant=None, denied_classes=classes)
-    return Standing(decision, _groups(kept), () if banned else tuple(leaving))
+    decision = replace(judged.decision, grant=None, denied_classes=classes)
+    return Standing(decision, _groups(kept or members), tuple(leaving))
 
 
 def _is_banned(members: Iterable[Sharer], at: int) -> bool:

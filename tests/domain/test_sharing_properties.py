@@ -5,129 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from idmap.domain.accounts import AccountEvent, AccountState, PosixGroup
+from idmap.domain.accounts import AccountState, PosixGroup
 from idmap.domain.decision import day_of, decide
-from idmap.domain.errors import Conflict
 from idmap.domain.identity import Identity
 from idmap.domain.rules import Gives
-from tests.support.planned_site import ISSUER, PlannedSite, person
+from tests.support.planned_site import PlannedSite, name_of
 from tests.support.rule_worlds import NOW
+from tests.support.sharing_worlds import documents, happens, histories
 
 TOMBSTONE = AccountState.TOMBSTONE
-NAMES = ("ann", "bob", "cid", "atlasprd", "vo_prj", "eve")
-"""Two are called like shared accounts."""
-PATHS = ("prd", "gpu", "vo", "course", "left", "atlasprd")
-"""One group is too."""
-
-_classes: dict[str, dict[str, Any]] = {
-    "member": {"home": "/home/{username}"},
-    "production": {"kind": "shared", "name": "atlasprd", "home": "/data/{username}"},
-    "project": {"kind": "project", "name": "{group}_prj", "home": "/projects/{username}"},
-    "course": {
-        "kind": "pool", "size": 2, "username": {"prefix": "course", "digits": 2},
-        "home": "/course/{username}",
-    },
-}  # fmt: skip
-
-
-@st.composite
-def classes(draw: st.DrawFn) -> dict[str, Any]:
-    found = {}
-    for name, own in _classes.items():
-        more = st.fixed_dictionaries(
-            {"grace_days": st.sampled_from((0, 2, 30))},
-            optional={
-                "node_classes": st.sampled_from((["login"], ["login", "gpu"], [])),
-                "local_groups": st.just(["licence"]),
-                "expires": st.sampled_from(("2026-11-03", "2026-12-04")),
-                "approval": st.just("required"),
-            },
-        )
-        common = {"range": "pools" if name == "course" else "people", "shell": "/bin/bash"}
-        primary = draw(st.sampled_from(("base", {"private": True})))
-        found[name] = common | {"primary_group": primary} | draw(more) | own
-        if name == "member":
-            found[name]["membership_grace_days"] = draw(st.sampled_from((0, 3)))
-    return found
-
-
-secondary = st.lists(st.sampled_from(("gpu", "vo", "atlasprd")), max_size=2, unique=True)
-
-
-@st.composite
-def documents(draw: st.DrawFn) -> dict[str, Any]:
-    rules: list[dict[str, Any]] = []
-
-    def add(**rule: Any) -> None:
-        rules.append({"id": f"r{len(rules)}", "issuer": ISSUER, **rule})
-
-    for name, paths in (
-        ("production", ("prd", "gpu")),
-        ("project", ("vo",)),
-        ("member", PATHS),
-        ("course", ("course",)),
-    ):
-        for path in draw(st.lists(st.sampled_from(paths), max_size=2, unique=True)):
-            priority = draw(st.integers(0, 2))
-            add(**{"class": name}, group=path, secondary_groups=draw(secondary), priority=priority)
-    if draw(st.booleans()):
-        add(effect="add", group="gpu", secondary_groups=["gpu"], node_classes=["gpu"],
-            local_groups=["gpuusers"])  # fmt: skip
-    for _ in range(draw(st.integers(0, 2))):
-        deny = {"effect": "deny", "group": draw(st.sampled_from(("left", "gpu")))}
-        if draw(st.booleans()):
-            add(**deny, node_classes=["gpu"])
-        else:
-            add(**deny, grace_days=draw(st.sampled_from((0, 1, 10))))
-    return {"format": 2, "classes": draw(classes()), "rules": rules}
-
-
-names = st.sets(st.sampled_from(NAMES))
-nights = st.fixed_dictionaries(
-    {
-        "members": st.fixed_dictionaries(dict.fromkeys(PATHS, names)),
-        "days": st.sampled_from((0, 1, 1, 3, 40)),
-    },
-    optional={
-        "rules": documents(),
-        "inactive": names,
-        "unreadable": st.sets(st.sampled_from(NAMES), max_size=2),
-        "banned": st.sets(st.sampled_from(NAMES), max_size=2),
-        "order": st.tuples(
-            st.sampled_from(NAMES),
-            st.sampled_from(
-                (
-                    AccountEvent.CLOSED,
-                    AccountEvent.SUSPENDED_BY_PERSON,
-                    AccountEvent.RESTORED_BY_PERSON,
-                    AccountEvent.APPROVED_BY_PERSON,
-                )
-            ),
-        ),
-    },
-)
-histories = st.lists(nights, min_size=1, max_size=5)
-
-
-def happens(site: PlannedSite, night: dict[str, Any]) -> None:
-    site.now += night["days"] * 86_400
-    if "rules" in night:
-        site.save(night["rules"])
-    site.members = night["members"]
-    site.inactive = night.get("inactive", set())
-    site.unreadable = night.get("unreadable", set())
-    site.banned = night.get("banned", set())
-    if "order" in night:
-        name, event = night["order"]
-        number = site.links.get(person(name))
-        if number is not None:
-            try:
-                site.move(number, event)
-            except Conflict:
-                return
-
 
 Before = dict[tuple[Identity, int], frozenset[PosixGroup]]
 
@@ -145,7 +32,7 @@ def nobody_gains_by_company(site: PlannedSite, before: Before | None = None) -> 
     """Who uses a shared account is in every secondary group that it has, but for whom a ban shuts out. `before` a plan
     is carried out whole, its account may still have what it had when they used it already."""
     for (identity, number), groups in shared_groups(site).items():
-        recorded = site.recorded(identity.subject)
+        recorded = site.recorded(name_of(identity))
         theirs = {site.posix[group] for group in recorded.groups if group in site.posix}
         had = (before or {}).get((identity, number), frozenset())
         if not recorded.bans:
@@ -159,12 +46,12 @@ def everybody_is_where_they_belong(site: PlannedSite) -> None:
         if not account.shared:
             continue
         linked = [
-            site.recorded(i.subject) for i, n in site.links.items() if n == account.account_id
+            site.recorded(name_of(i)) for i, n in site.links.items() if n == account.account_id
         ]
         in_use = account.state in {AccountState.ACTIVE, AccountState.GRACE}
         assert linked or not in_use, f"nobody is in {account.username}, and it is in use"
         entitled = [one for one in linked if _gives(site, one, account.username)]
-        kept = [one for one in linked if one.identity.subject in site.unreadable or one.bans]
+        kept = [one for one in linked if site.seen[name_of(one.identity)].unreadable or one.bans]
         if entitled and not kept and account.state is not TOMBSTONE:
             assert entitled == linked
         if account.state is AccountState.ACTIVE:

@@ -50,9 +50,9 @@ from idmap.domain.plans import (
 from idmap.domain.provisioning import PersonFacts, Standings, plan_changes
 from idmap.domain.rule_document import parse_rules
 from idmap.domain.rules import RuleSet
+from idmap.domain.spelling import PrefixCounter
 
-ISSUER = Issuer("https://iam.example/")
-DAY = 86_400
+ISSUER = Issuer("https://iam.example.org/")
 
 _EVENTS: Mapping[type[Change], AccountEvent] = {
     RestoreAccount: AccountEvent.ENTITLEMENT_RETURNED,
@@ -64,11 +64,28 @@ _EVENTS: Mapping[type[Change], AccountEvent] = {
 
 
 def person(name: str) -> Identity:
-    return Identity(ISSUER, Subject(name))
+    return Identity(ISSUER, Subject(f"uuid-of-{name}"))
+
+
+def name_of(identity: Identity) -> str:
+    """The inverse."""
+    return identity.subject.removeprefix("uuid-of-")
 
 
 def group(path: str) -> Group:
     return Group(ISSUER, path)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is on record of a name."""
+
+    groups: frozenset[Group] = frozenset()
+    active: bool = True
+    unreadable: bool = False
+
+
+FIRST_NUMBERS = {"people": 200_000, "groups": 300_000, "pools": 400_000}
 
 
 @dataclass
@@ -87,20 +104,24 @@ class PlannedSite:
     posix: dict[Group, PosixGroup] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     """Every name ever given → its owner."""
-    seen: dict[str, frozenset[Group]] = field(default_factory=dict)
-    """Name → groups as recorded: an unreadable record keeps the ones it had."""
+    seen: dict[str, Seen] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+    """Range → the next number."""
 
     def save(self, document: Mapping[str, Any]) -> None:
         self.rules = parse_rules(document, self.rules.version + 1)
 
     def record(self) -> None:
-        """What the source says now goes on record."""
-        for name in sorted(
-            {one for some in self.members.values() for one in some} | set(self.seen)
-        ):
-            if name not in self.unreadable or name not in self.seen:
-                held = (path for path, names in self.members.items() if name in names)
-                self.seen[name] = frozenset(map(group, held))
+        """What the source says now goes on record: what cannot be read stays as it was."""
+        listed = {one for some in self.members.values() for one in some}
+        for name in sorted(listed | set(self.seen)):
+            before = self.seen.get(name, Seen())
+            if name in listed & self.unreadable:
+                self.seen[name] = replace(before, unreadable=True)
+                continue
+            held = (path for path, names in self.members.items() if name in names)
+            active = name not in self.inactive if name in listed else before.active
+            self.seen[name] = Seen(frozenset(map(group, held)), active)
 
     def people(self) -> list[PersonFacts]:
         return [self._person(name) for name in self.seen]
@@ -111,14 +132,15 @@ class PlannedSite:
     def _person(self, name: str) -> PersonFacts:
         identity = person(name)
         number = self.links.get(identity)
+        seen = self.seen.get(name, Seen())
         recorded = Recorded(
             identity=identity,
-            active_at_source=name not in self.inactive,
-            groups=self.seen.get(name, frozenset()),
+            active_at_source=seen.active,
+            groups=seen.groups,
             account=None if number is None else self.accounts[number],
             bans=self._bans(name, number),
         )
-        return PersonFacts(recorded, name, present_unchanged=name in self.unreadable)
+        return PersonFacts(recorded, name, present_unchanged=seen.unreadable)
 
     def _bans(self, name: str, number: int | None) -> tuple[Ban, ...]:
         reached = {one for one in self.banned if one == name}
@@ -164,10 +186,10 @@ class PlannedSite:
     def plan(self) -> Plan:
         return plan_changes(self.people(), self.rules, self.posix, self.now, self.standings())
 
-    def batches(self, plan: Plan) -> list[tuple[Change, ...]]:
-        """As `provision_apply` carries them out, as small as they may be."""
+    def batches(self, plan: Plan, size: int = 1) -> list[tuple[Change, ...]]:
+        """As `provision_apply` carries them out, by default as small as they may be."""
         everybody = frozenset(map(person, self.seen))
-        return [batch.changes for batch in cut(plan, (everybody,), self.links, 1)]
+        return [batch.changes for batch in cut(plan, (everybody,), self.links, size)]
 
     # --- what the registry does
 
@@ -178,9 +200,9 @@ class PlannedSite:
     def _apply(self, change: Change) -> None:
         match change:
             case OpenGroup():
-                name = self._first_free((change.spelled, *change.instead), "g")
+                number = GidNumber(self._next_number("groups"))
+                name = self._first_free((change.spelled, *change.instead)) or f"g{number}"
                 self.names[name] = f"group {change.group}"
-                number = GidNumber(300_000 + len(self.posix))
                 self.posix[change.group] = PosixGroup(GroupName(name), number)
             case OpenAccount():
                 self._open(change)
@@ -190,18 +212,18 @@ class PlannedSite:
                 )
                 assert change.account_id in (None, account.account_id)
                 own = [
-                    self.recorded(i.subject)
+                    self.recorded(name_of(i))
                     for i, n in self.links.items()
                     if n == account.account_id
                 ]
-                recorded = self.recorded(change.identity.subject)
+                recorded = self.recorded(name_of(change.identity))
                 bans = self._bans("", account.account_id)
                 check_link(account, own, recorded, bans, {ISSUER}, self.now, LinkProof.RULE)
                 self.links[change.identity] = account.account_id
             case LeaveAccount():
                 assert self.links.get(change.identity) == change.account_id
                 own = [
-                    self.recorded(i.subject)
+                    self.recorded(name_of(i))
                     for i, n in self.links.items()
                     if n == change.account_id
                 ]
@@ -255,8 +277,11 @@ class PlannedSite:
 
     def _open(self, change: OpenAccount) -> None:
         assert change.identity not in self.links, f"{change.identity} has an account"
-        number = UidNumber(200_000 + len(self.accounts))
-        name = self._first_free((change.spelled, *change.instead), "u")
+        number = UidNumber(self._next_number(change.number_range))
+        name = self._first_free((change.spelled, *change.instead))
+        if name is None and change.counter is not None:
+            name = self._counted(change.counter)
+        name = name or f"u{number}"
         if change.shared:
             assert name == change.spelled, f"{change.spelled} is taken"
         self.names[name] = f"account {number}"
@@ -286,6 +311,15 @@ class PlannedSite:
         self.accounts[account.account_id] = account
         self.links[change.identity] = account.account_id
 
-    def _first_free(self, wished: Iterable[str | None], prefix: str) -> str:
-        free = (name for name in wished if name is not None and name not in self.names)
-        return next(free, f"{prefix}{len(self.names)}")
+    def _first_free(self, wished: Iterable[str | None]) -> str | None:
+        return next((n for n in wished if n is not None and n not in self.names), None)
+
+    def _counted(self, counter: PrefixCounter) -> str:
+        ends = (name.removeprefix(counter.prefix) for name in self.names)
+        highest = max((int(end) for end in ends if end.isdigit()), default=0)
+        return f"{counter.prefix}{highest + 1:0{counter.digits}}"
+
+    def _next_number(self, of_range: str) -> int:
+        number = self.numbers.get(of_range, FIRST_NUMBERS[of_range])
+        self.numbers[of_range] = number + 1
+        return number
