@@ -18,9 +18,12 @@ _QUESTION: Final = "credential_bans"
 
 
 def credential_bans(remembered: Remembered) -> CredentialBans:
-    """All of them."""
-    found: CredentialBans = remembered.get(_QUESTION, lambda reader: reader.credential_bans())
-    return found
+    """All of them; read again only when a ban or a trusted issuer changed, and both raise a counter."""
+    return remembered.get(
+        _QUESTION,
+        lambda reader: reader.credential_bans(),
+        mark=lambda reader: (reader.ban_counter(), reader.revision()),
+    )
 
 
 def credential_bans_at(present: Mapping[Hashable, Any]) -> CredentialBans | None:

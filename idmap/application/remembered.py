@@ -28,6 +28,8 @@ class Remembered:
         self._lock = threading.Lock()
         self._change_token: int | None = None
         self._found: dict[Hashable, Any] = {}
+        self._by_mark: dict[Hashable, tuple[Hashable, Any]] = {}
+        """The last value of each question that has a mark; these are few."""
 
     def present(self) -> Mapping[Hashable, Any]:
         """All that is remembered of the present state, by question. Reads nothing, so an event loop may ask."""
@@ -35,10 +37,16 @@ class Remembered:
         with self._lock:
             return self._found if change_token == self._change_token else {}
 
-    def get(self, key: Hashable, read: Callable[[RegistryReader], T]) -> T:
+    def get(
+        self,
+        key: Hashable,
+        read: Callable[[RegistryReader], T],
+        mark: Callable[[RegistryReader], Hashable] | None = None,
+    ) -> T:
         """What `read` gives of the present state; `key` names the question, with all it depends on.
 
-        The token is asked for before reading: a value may be newer than its token, never older.
+        The token is asked for before reading: a value may be newer than its token, never older. With a `mark`, which
+        is cheap to read and differs whenever the value may, the value is read again only when the mark does differ.
         """
         change_token = self._registry.change_token()
         with self._lock:
@@ -49,10 +57,26 @@ class Remembered:
                 value: T = self._found[key]
                 return value
         with self._registry.read() as reader:
-            value = read(reader)
+            value = read(reader) if mark is None else self._marked(key, read, reader, mark(reader))
         with self._lock:
             if self._change_token == change_token:
                 if len(self._found) >= self._limit:
                     self._found = {}
                 self._found[key] = value
+        return value
+
+    def _marked(
+        self,
+        key: Hashable,
+        read: Callable[[RegistryReader], T],
+        reader: RegistryReader,
+        mark: Hashable,
+    ) -> T:
+        """Mark and value are of one state: the reader's."""
+        kept = self._by_mark.get(key)
+        if kept is not None and kept[0] == mark:
+            value: T = kept[1]
+            return value
+        value = read(reader)
+        self._by_mark[key] = (mark, value)
         return value

@@ -195,9 +195,9 @@ def encode_bans(bans: BanList) -> bytes:
             "realm": bans.realm,
             "counter": bans.counter,
             "issued": bans.issued,
-            "bans": [list(entry) for entry in bans.bans],
+            "bans": bans.bans,
         }
-        | {name: [list(entry) for entry in entries] for name, entries in more.items() if entries}
+        | {name: entries for name, entries in more.items() if entries}
     )
 
 

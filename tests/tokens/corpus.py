@@ -77,6 +77,9 @@ def check_case(case: Case, door: Door, token: str) -> None:
         assert verified.door == door
         for name, value in case.gives.items():
             assert getattr(verified, name) == value, name
+        looked = [check.shown for check in trace if check.name == "not banned"]
+        assert len(looked) == bool(case.bans)
+        assert all(("no jti" in shown) == (verified.token_id is None) for shown in looked)
     assert outcome == (case.reason, case.proved), f"{case.name} at {door}: {outcome}"
     assert issuer_keys.asked == ([ISSUER] if case.asks else []), "a key was looked up"
     assert trace, "no check was recorded"

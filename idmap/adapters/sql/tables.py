@@ -407,7 +407,7 @@ class BanRow(_Row, table=True):
         Index(None, "account_id"),
         Index(None, "identity_id"),
         Index(None, "group_id"),
-        Index(None, "banned_issuer", "token_id"),
+        Index(None, "token_id", "banned_issuer"),
     )
     ban_id: int = _key()
     account_id: int | None = _reference("accounts.account_id", nullable=True)

@@ -97,7 +97,7 @@ def _widen_bans() -> None:
     op.add_column("bans", sa.Column("banned_issuer", sa.Text(), nullable=True))
     op.add_column("bans", sa.Column("token_id", sa.Text(), nullable=True))
     op.create_index(op.f("ix_bans_group_id"), "bans", ["group_id"])
-    op.create_index(op.f("ix_bans_banned_issuer_token_id"), "bans", ["banned_issuer", "token_id"])
+    op.create_index(op.f("ix_bans_token_id_banned_issuer"), "bans", ["token_id", "banned_issuer"])
     if postgresql:
         op.drop_constraint(op.f("ck_bans_someone"), "bans", type_="check")
         op.create_check_constraint(op.f("ck_bans_someone"), "bans", _SOMEONE)
