@@ -2,8 +2,9 @@
 
 docs/error-codes.md from `idmap.domain.reasons`, docs/settings.md from `idmap.entrypoints.settings`, docs/cli.md
 from the commands' own `--help`, the table in docs/issuers.md from `idmap.domain.profiles`, those in docs/rules.md and
-docs/rules.schema.json from `idmap.domain.rule_schema` and `findings`, pam_module/reserved.h
-from `idmap.domain.names`, pam_module/reasons.h from `idmap.domain.reasons`.
+docs/rules.schema.json from `idmap.domain.rule_schema` and `findings`, those in docs/admin-api.md from
+`idmap.domain.roles`, pam_module/reserved.h from `idmap.domain.names`, pam_module/reasons.h
+from `idmap.domain.reasons`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from idmap.domain.findings import FINDINGS, SEVERITIES
 from idmap.domain.names import REFUSED_ON_NODES
 from idmap.domain.profiles import READY_MADE
 from idmap.domain.reasons import REASONS, Reason
+from idmap.domain.roles import PERMISSION_MEANS, ROLE_MEANS, Role, roles_with
 from idmap.domain.rule_schema import members, required, rules_schema, tables
 from idmap.entrypoints import settings as settings_module
 from idmap.entrypoints.settings import AgentSettings, ServiceSettings
@@ -200,9 +202,6 @@ def _command(command: Any, name: str) -> list[str]:
 
 def issuers() -> str:
     """The page as written, with the table of ready-made profiles in its place."""
-    page = (ROOT / "docs/issuers.md").read_text(encoding="utf-8")
-    start, end = "<!-- ready-made: made by `make docs` -->\n", "<!-- end -->\n"
-    before, _, rest = page.partition(start)
     lines = [
         "| Profile | For | Groups are read from | Header `typ` | Only the site knows |",
         "|---|---|---|---|---|",
@@ -215,6 +214,29 @@ def issuers() -> str:
         types = ", ".join(f"`{kind}`" if kind else "absent" for kind in members["accepted_types"])
         needs = ", ".join(f"`{member}`" for member in ready.needs)
         lines.append(f"| `{name}` | {ready.summary} | {claims} | {types} | {needs} |")
+    return _with_tables("docs/issuers.md", "ready-made", lines)
+
+
+def admin_api() -> str:
+    """The page as written, with the tables of roles and permissions in their place."""
+    lines = ["| Role | |", "|---|---|"]
+    lines += [f"| `{role}` | {means} |" for role, means in ROLE_MEANS.items()]
+    lines += [
+        "",
+        f"| Permission | | {' | '.join(Role)} |",
+        "|---|---|" + ":-:|" * len(Role),
+    ]
+    for permission, means in PERMISSION_MEANS.items():
+        having = roles_with(permission)
+        cells = " | ".join("✓" if role in having else "" for role in Role)
+        lines.append(f"| `{permission}` | {means} | {cells} |")
+    return _with_tables("docs/admin-api.md", "roles", lines)
+
+
+def _with_tables(name: str, marker: str, lines: list[str]) -> str:
+    page = (ROOT / name).read_text(encoding="utf-8")
+    start, end = f"<!-- {marker}: made by `make docs` -->\n", "<!-- end -->\n"
+    before, _, rest = page.partition(start)
     return before + start + "\n".join(lines) + "\n" + end + rest.partition(end)[2]
 
 
@@ -385,6 +407,7 @@ MADE: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings,
     "docs/cli.md": cli,
     "docs/issuers.md": issuers,
+    "docs/admin-api.md": admin_api,
     "docs/rules.md": rules_page,
     "docs/rules.schema.json": rules_json_schema,
     "pam_module/reserved.h": reserved_header,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from idmap.application.ports import RegistryReader
 from idmap.application.questions import BanQuestion
 from idmap.domain.accounts import Account, AccountState
@@ -13,29 +15,40 @@ from idmap.domain.rules import RuleSet
 def gather_standings(reader: RegistryReader, rules: RuleSet, at: int) -> Standings:
     """Of every class with a size, how many accounts are not closed; of every shared name, its account.
 
-    A name whose account is somebody's own, is closed, or is banned lets nobody in.
+    A name that is taken, or whose account is somebody's own, closed, held or banned, lets nobody in.
     """
-    classes = {given.name: given for _, given in rules.account_rules()}
     pools = {
-        name: reader.count_accounts_of(rules.rules_of_class(name))
-        for name, given in classes.items()
+        given.name: reader.count_accounts_of(rules.rules_of_class(given.name))
+        for given in {given.name: given for _, given in rules.account_rules()}.values()
         if given.pool_size is not None
     }
-    names = {given.shared_name for _, given in rules.account_rules() if given.shared_name}
     shared: dict[Username, Account] = {}
     closed: set[Username] = set()
-    for name in sorted(names):
+    unknown: list[Username] = []
+    for name in map(Username, sorted(rules.shared_names)):
         account = reader.find_account(username=name)
         if account is None:
-            continue
-        if _lets_in(reader, account, at):
-            shared[account.username] = account
+            unknown.append(name)
+        elif _lets_in(reader, account, at):
+            shared[name] = account
         else:
-            closed.add(account.username)
+            closed.add(name)
+    closed |= {Username(name) for name in reader.names_taken(unknown)}
     return Standings(pools, shared, frozenset(closed))
 
 
+def stuck_names(reader: RegistryReader, rules: RuleSet) -> Iterator[str]:
+    """Names of shared accounts that can never be opened as the rules have them: notes for whoever reads a plan."""
+    names = sorted(rules.shared_names)
+    found = {name: reader.find_account(username=name) for name in names}
+    taken = reader.names_taken([name for name in names if found[name] is None])
+    for name in names:
+        account = found[name]
+        if name in taken or (account is not None and not account.shared):
+            yield f"shared account {name}: the name is somebody else's; nobody is let in"
+
+
 def _lets_in(reader: RegistryReader, account: Account, at: int) -> bool:
-    if not account.shared or account.state is AccountState.TOMBSTONE:
+    if not account.shared or account.held or account.state is AccountState.TOMBSTONE:
         return False
     return not reader.page_of_bans(BanQuestion(at=at, account_id=account.account_id), limit=1).items

@@ -16,7 +16,9 @@ from idmap.application.account_named import account_named
 from idmap.application.gather_standings import gather_standings
 from idmap.application.link_identities import person_of
 from idmap.application.ports import Author, Registry, RegistryReader, RegistryWriter
-from idmap.domain.accounts import Account
+from idmap.application.provision_steps import apply_changes
+from idmap.domain.account_changes import narrowed
+from idmap.domain.accounts import Account, AccountState
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.decision import Grant, Recorded, decide
 from idmap.domain.errors import Refused
@@ -24,7 +26,7 @@ from idmap.domain.facts import Fact
 from idmap.domain.groups import Group
 from idmap.domain.linking import LinkProof
 from idmap.domain.plans import JoinAccount, OpenAccount, OpenGroup
-from idmap.domain.provisioning import PersonFacts, plan_changes
+from idmap.domain.provisioning import PersonFacts, federated_groups, plan_changes
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
 from idmap.domain.spelling import NO_SPELLING
@@ -111,14 +113,25 @@ def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Acco
                 if isinstance(group, OpenGroup) and group.group in wanted:
                     writer.open_group(group, group_range=rules.group_range)
             return writer.open_account(change), True
-        if isinstance(change, JoinAccount):
-            shared = account_named(writer, change.username)
-            writer.link_identity(shared.account_id, change.identity, LinkProof.RULE)
-            return shared, True
     decision = decide(recorded, rules, at)
-    if decision.grant is not None:
-        raise _not_given(decision.grant, recorded, at)
-    raise Refused(decision.reason, f"{len(rules.rules)} rule(s) of version {rules.version}")
+    if decision.grant is None:
+        raise Refused(decision.reason, f"{len(rules.rules)} rule(s) of version {rules.version}")
+    for change in plan.changes:
+        if isinstance(change, JoinAccount):
+            return _join(writer, change, decision.grant), True
+    raise _not_given(decision.grant, recorded, at)
+
+
+def _join(writer: RegistryWriter, change: JoinAccount, grant: Grant) -> Account:
+    """Lets somebody into a shared account that there is. It gives at once no more than this person is entitled to; what
+    the others leave to it is the nightly run's to say, and so is whether it comes back when it was suspended."""
+    account = account_named(writer, change.username)
+    if account.state is AccountState.SUSPENDED:
+        raise Refused(Reason.ACCOUNT_SUSPENDED, f"shared account {account.username}")
+    writer.link_identity(account.account_id, change.identity, LinkProof.RULE)
+    groups_of = federated_groups(writer.posix_groups())
+    apply_changes(writer, narrowed(account, grant, groups_of))
+    return account_named(writer, change.username)
 
 
 def _not_given(grant: Grant, recorded: Recorded, at: int) -> Refused:
@@ -139,8 +152,11 @@ def _usable_account(
     decision = decide(recorded, rules, at, claims.door, claims)
     if decision.allowed or decision.reason is Reason.ACCOUNT_AWAITS_APPROVAL:
         return decision.account
-    if recorded.account is not None or not set(decision.reasons) <= _NO_ACCOUNT_YET:
+    if recorded.account is not None:
         raise Refused(decision.reason, str(claims.identity))
+    for reason in decision.reasons:
+        if reason not in _NO_ACCOUNT_YET:
+            raise Refused(reason, str(claims.identity))
     return None
 
 

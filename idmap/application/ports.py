@@ -21,6 +21,7 @@ from idmap.application.questions import (
     ChangeQuestion,
     DifferenceQuestion,
     EvidenceQuestion,
+    GroupMember,
     GroupQuestion,
     IdentityQuestion,
     Page,
@@ -268,12 +269,21 @@ class RegistryReader(Protocol):
         """How many accounts, tombstones left out, one of these rules gave."""
         ...
 
+    def count_users(self) -> int:
+        """Accounts that may be used, shared ones once for everybody in them."""
+        ...
+
+    def names_taken(self, names: Collection[str]) -> frozenset[str]:
+        """Of these names those under which no shared account can be opened."""
+        ...
+
     def every_account(self) -> Iterator[Account]:
         """All of them, by account id, in bounded memory."""
         ...
 
     def every_linked_identity(self) -> Iterator[tuple[Identity, int]]:
-        """(identity, uid number) of every identity whose account is not a tombstone; bounded memory."""
+        """(identity, uid number) of every identity whose account is not a tombstone, and of every shared account itself
+        (`holder_of_shared`); bounded memory."""
         ...
 
     def identities_of(self, account_id: int) -> tuple[Identity, ...]: ...
@@ -427,6 +437,16 @@ class RegistryReader(Protocol):
     def page_of_groups(
         self, asked: GroupQuestion, *, after: int | str | None = None, limit: int = 100
     ) -> Page[tuple[Group, PosixGroup]]: ...
+    def page_of_members(
+        self, group: Group, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[GroupMember]:
+        """Identities recorded in the group, then accounts that hold it without."""
+        ...
+
+    def suspended_by(self, account_id: int) -> str | None:
+        """The author of the order under which an account is suspended; None when it is not by anybody's order."""
+        ...
+
     def page_of_bans(
         self, asked: BanQuestion, *, after: int | str | None = None, limit: int = 100
     ) -> Page[Ban]: ...
@@ -523,7 +543,9 @@ class RegistryWriter(RegistryReader, Protocol):
         """False when it was linked to this account already. Raises what `check_link` raises."""
         ...
 
-    def unlink_identity(self, account_id: int, identity: Identity) -> None:
+    def unlink_identity(
+        self, account_id: int, identity: Identity, *, by_rule: bool = False
+    ) -> None:
         """Number and name stay with the account. Raises NotFound, and what `check_unlink` raises."""
         ...
 
@@ -566,6 +588,10 @@ class RegistryWriter(RegistryReader, Protocol):
         `facts` replace what tokens said of the identity before, unless a newer one was recorded; None says nothing of
         facts. Only kinds that some rule asks for are kept.
         """
+        ...
+
+    def forget_facts(self) -> int:
+        """Removes facts of kinds that no rule asks for any more, of everybody; gives how many."""
         ...
 
     def add_ban(

@@ -8,8 +8,8 @@ the same people together or not at all, under an author who names the plan (law 
 moved, the rest is rehearsed anew. A crash between two of them leaves what the next run completes.
 
 A source that fails, a guard that stops, a range that is full: nothing is recorded and nobody is removed (laws 5
-and 6). Every run but a dry one leaves a run record, and forgets differences between tokens and sources that no token
-showed for long. It does *not* publish: who watches the registry's revision does.
+and 6). Every run but a dry one leaves a run record, and forgets what is kept of people no longer: facts that no rule
+asks for, differences that no token showed for long. It does *not* publish: who watches the registry's revision does.
 """
 
 from __future__ import annotations
@@ -277,3 +277,4 @@ def _save(
         writer.save_run(run)
         if forget_before is not None:
             writer.forget_differences(forget_before)
+            writer.forget_facts()

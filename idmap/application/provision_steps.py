@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final, assert_never
 
 from idmap.application.account_named import account_named
-from idmap.application.gather_standings import gather_standings
+from idmap.application.gather_standings import gather_standings, stuck_names
 from idmap.application.ports import Listing, Progress, RegistryReader, RegistryWriter, Source
 from idmap.application.provision_report import SourceNumbers, numbers_of
 from idmap.domain.accounts import AccountEvent, AccountState
@@ -24,6 +24,7 @@ from idmap.domain.linking import LinkProof
 from idmap.domain.plans import (
     Change,
     ChangeShell,
+    CutGrace,
     CutTerms,
     ExtendTerms,
     JoinAccount,
@@ -45,7 +46,6 @@ from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
 
 NO_IDS: Final[Mapping[Group, str]] = MappingProxyType({})
-_USABLE: Final = (AccountState.ACTIVE, AccountState.GRACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Rehearsed:
     last_change: int
     """The newest entry of the record of changes when the rehearsal began."""
     notes: tuple[str, ...] = ()
-    """Renamed groups that the rules still name by a former path."""
+    """Renamed groups that the rules still name by a former path; names that no shared account can have."""
 
 
 def observe(
@@ -120,7 +120,7 @@ def rehearse(writer: RegistryWriter, observed: Observed, limits: GuardLimits, at
     Raises Conflict(PLAN_STALE) when the rules changed since the sources were asked.
     """
     last_change = writer.last_change()
-    states = writer.count_accounts()
+    states, population = writer.count_accounts(), writer.count_users()
     before, ids = writer.observed_groups(), writer.group_ids()
     kinds = writer.observed_fact_kinds() & writer.rules().wanted_facts()
     recorded = record(writer, observed)
@@ -129,12 +129,11 @@ def rehearse(writer: RegistryWriter, observed: Observed, limits: GuardLimits, at
     watched = frozenset(renamed.get(group, group) for group in observed.watched)
     plan, owners = make_plan(writer, at, frozenset[Identity]().union(*recorded))
     emptied = tuple(sorted((before - writer.observed_groups()) & watched))
-    population = sum(states.get(state, 0) for state in _USABLE)
     unsaid = tuple(sorted(kinds - writer.observed_fact_kinds()))
     guard = check_guard(plan, limits, population, emptied, unsaid)
     new = sum(isinstance(change, OpenAccount) and change.pending for change in plan.changes)
     awaiting = states.get(AccountState.PENDING, 0) + new
-    notes = tuple(_stale_paths(writer))
+    notes = (*_stale_paths(writer), *stuck_names(writer, writer.rules()))
     return Rehearsed(plan, guard, recorded, owners, awaiting, last_change, notes)
 
 
@@ -191,13 +190,15 @@ def _apply(writer: RegistryWriter, change: Change, group_range: str) -> None:
             writer.change_shell(change.account_id, change.shell)
         case ExtendTerms() | CutTerms():
             writer.change_terms(change.account_id, change.terms)
+        case CutGrace():
+            writer.move_account(change.account_id, AccountEvent.GRACE_CUT, grace_until=change.until)
         case SuspendDenied():
             writer.move_account(change.account_id, AccountEvent.DENIED_BY_RULE)
         case JoinAccount():
             account = account_named(writer, change.username)
             writer.link_identity(account.account_id, change.identity, LinkProof.RULE)
         case LeaveAccount():
-            writer.unlink_identity(change.account_id, change.identity)
+            writer.unlink_identity(change.account_id, change.identity, by_rule=True)
         case _:
             assert_never(change)
 

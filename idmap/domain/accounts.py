@@ -37,6 +37,8 @@ class AccountEvent(StrEnum):
     GRACE_PASSED = "grace_passed"
     DENIED_BY_RULE = "denied_by_rule"
     """A deny rule matched; it gives no grace unless it says so."""
+    GRACE_CUT = "grace_cut"
+    """A deny rule matched an account in grace, and gives less of it than is left."""
     ENTITLEMENT_RETURNED = "entitlement_returned"
     SUSPENDED_BY_PERSON = "suspended_by_person"
     RESTORED_BY_PERSON = "restored_by_person"
@@ -64,6 +66,7 @@ TRANSITIONS: Final[Mapping[AccountState, Mapping[AccountEvent, AccountState]]] =
             {
                 _E.ENTITLEMENT_RETURNED: _A.ACTIVE,
                 _E.GRACE_PASSED: _A.SUSPENDED,
+                _E.GRACE_CUT: _A.GRACE,
                 _E.DENIED_BY_RULE: _A.SUSPENDED,
                 _E.SUSPENDED_BY_PERSON: _A.SUSPENDED,
                 _E.CLOSED: _A.TOMBSTONE,
@@ -122,6 +125,15 @@ class AccountTerms:
     access: NodeAccess = EVERYWHERE
     local_groups: frozenset[str] = frozenset()
     expires_on: date | None = None
+
+    def where_also(self, other: AccountTerms) -> AccountTerms:
+        """What both give."""
+        ends = [day for day in (self.expires_on, other.expires_on) if day is not None]
+        return AccountTerms(
+            self.access.where_also(other.access),
+            self.local_groups & other.local_groups,
+            min(ends, default=None),
+        )
 
     def takes_from(self, before: AccountTerms) -> bool:
         """Whether these take away something that those gave."""

@@ -55,10 +55,10 @@ class Part:
         """What of it can give an account by itself: neither what only narrows, nor what must be absent."""
         return frozenset(i for i in self.any | self.all if is_granting(i))
 
-    def in_words(self) -> str:
-        """As in `groups: any of lhc, lhc/gpu; none of lhc/blocked`."""
+    def in_words(self, issuer: Issuer) -> str:
+        """As in `groups: any of lhc, lhc/gpu; none of lhc/blocked`, in a rule of this issuer."""
         lists = (("any of", self.any), ("all of", self.all), ("none of", self.none))
-        said = [f"{word} {', '.join(map(item_text, sorted_items(i)))}" for word, i in lists if i]
+        said = [f"{word} {items_text(items, issuer)}" for word, items in lists if items]
         return f"{self.name}: {'; '.join(said)}"
 
 
@@ -99,14 +99,14 @@ class Condition:
             return False
         if all(identity.issuer != self.issuer for identity in who.identities):
             return False
-        if self._names(who.identities):
-            return all(replace(part, any=frozenset()).holds(who.held) for part in self.parts)
-        if self.subjects and not self._grants():
+        named = self._names(who.identities)
+        if self.subjects and not named and not self._grants():
             return False
-        return all(part.holds(who.held) for part in self.parts)
+        return all(part.holds(who.held) for part in self._asked(named))
 
     def show(self, who: Who) -> tuple[PartShown, ...]:
-        """Every part with its input and outcome, in the order they are looked at."""
+        """Every part with its input and outcome, in the order they are looked at; what a named robot need not hold
+        is left out."""
         kind = {None: "person or robot", True: "robot", False: "person"}[self.robots]
         shown = [
             PartShown("active at the source", "yes" if who.active else "no", who.active),
@@ -120,19 +120,21 @@ class Condition:
         if self.subjects:
             held = named or self._grants()
             shown.append(PartShown("named by the rule", "yes" if named else "no", held))
-        for part in self.parts:
-            asked = replace(part, any=frozenset()) if named else part
-            had = sorted_items(part.items() & who.held)
-            text = ", ".join(map(item_text, had)) or "none of these"
-            shown.append(PartShown(part.in_words(), text, asked.holds(who.held)))
+        for part in self._asked(named):
+            had = items_text(part.items() & who.held, self.issuer) or "none of these"
+            shown.append(PartShown(part.in_words(self.issuer), had, part.holds(who.held)))
         return tuple(shown)
 
     def in_words(self) -> str:
         """One line: what it takes to match."""
         who = {None: "anybody", True: "robot", False: "person"}[self.robots]
-        named = [f"named {', '.join(sorted(self.subjects))}, or"] if self.subjects else []
-        said = "; ".join(part.in_words() for part in self.parts)
-        return " ".join([who, "of", self.issuer, *named, f"with {said}" if said else ""]).strip()
+        said = [f"{who} of {self.issuer}"]
+        if self.subjects:
+            said.append(f"named {', '.join(sorted(self.subjects))}")
+        if self.parts:
+            parts = "; ".join(part.in_words(self.issuer) for part in self.parts)
+            said.append(f"{'or ' if self.subjects and self._grants() else ''}with {parts}")
+        return ", ".join(said)
 
     def items(self) -> frozenset[Item]:
         """Every group and fact it speaks of."""
@@ -156,6 +158,13 @@ class Condition:
         parts = (Part(p.name, now(p.any), now(p.all), now(p.none)) for p in self.parts)
         return replace(self, parts=tuple(parts))
 
+    def _asked(self, named: bool) -> tuple[Part, ...]:
+        """The parts; of a robot that the rule names only what narrows: all and none."""
+        if not named:
+            return self.parts
+        narrowing = (replace(part, any=frozenset()) for part in self.parts)
+        return tuple(part for part in narrowing if part.items())
+
     def _grants(self) -> bool:
         return any(part.grants() for part in self.parts)
 
@@ -168,9 +177,15 @@ def is_granting(item: Item) -> bool:
     return isinstance(item, Group) or item.kind in GRANTING
 
 
-def item_text(item: Item) -> str:
-    """A group or a fact in words, without its issuer."""
-    return item.path if isinstance(item, Group) else item.value
+def item_text(item: Item, issuer: Issuer) -> str:
+    """A group or a fact in words; its issuer only when that is not `issuer`."""
+    text = item.path if isinstance(item, Group) else item.value
+    return text if item.issuer == issuer else f"{text} @ {item.issuer}"
+
+
+def items_text(items: Iterable[Item], issuer: Issuer) -> str:
+    """Several of them, in an order for people."""
+    return ", ".join(item_text(item, issuer) for item in sorted_items(items))
 
 
 def item_order(item: Item) -> tuple[str, str, str]:

@@ -79,7 +79,11 @@ class Decision:
     grant: Grant | None
     account: Account | None
     denied_by: Rule | None = None
-    """The deny rule that took the account away."""
+    """The deny rule that took the account away; of several the one that gives the least grace."""
+    denied_classes: frozenset[str] = frozenset()
+    """Node classes that deny rules take away, from an account in grace too."""
+    entitled_but_denied: bool = False
+    """But for `denied_by` there would be an account."""
 
     @property
     def reason(self) -> Reason:
@@ -100,7 +104,10 @@ def decide(
     `credential` must be this identity's and this door's own; it can only take away. Its cost is that of the rules
     that may match, not of all.
     """
-    grant, denied_by = _find_grant(recorded, rules)
+    found = _find(recorded, rules)
+    grant, denied_by = found.grant, found.denied_by
+    if denied_by is not None:
+        grant = None
     over = grant is not None and recorded.account is None and _is_over(grant.account_class, at)
     if over:
         grant = None
@@ -116,6 +123,8 @@ def decide(
         grant=grant,
         account=recorded.account,
         denied_by=denied_by,
+        denied_classes=found.denied_classes,
+        entitled_but_denied=denied_by is not None and found.grant is not None,
     )
 
 
@@ -212,26 +221,38 @@ def _is_over(account_class: AccountClass, at: int) -> bool:
     return account_class.expires_on is not None and day_of(at) > account_class.expires_on
 
 
-def _find_grant(recorded: Recorded, rules: RuleSet) -> tuple[Grant | None, Rule | None]:
-    """What the person is given, or the rule that denies it."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the matching rules say, whoever of them wins."""
+
+    grant: Grant | None
+    denied_by: Rule | None
+    denied_classes: frozenset[str]
+
+
+def _find(recorded: Recorded, rules: RuleSet) -> _Found:
     who = who_of(recorded)
-    matching = [rule for _, rule in rules.candidates(who) if rule.condition.holds(who)]
     refused: set[str] = set()
+    denials: list[tuple[int, int, Rule]] = []
     winner: tuple[Rule, Gives] | None = None
     more: list[tuple[Rule, Adds]] = []
-    for rule in matching:
+    for position, rule in rules.candidates(who):
+        if not rule.condition.holds(who):
+            continue
         match rule.outcome:
             case Denies(node_classes) if node_classes:
                 refused |= node_classes
-            case Denies():
-                return None, rule
+            case Denies(grace_days=grace_days):
+                denials.append((grace_days, position, rule))
             case Gives() as gives:
                 winner = winner or (rule, gives)
             case Adds() as adds:
                 more.append((rule, adds))
-    if winner is None:
-        return None, None
-    return _united(recorded, *winner, more, refused), None
+    return _Found(
+        grant=None if winner is None else _united(recorded, *winner, more, refused),
+        denied_by=min(denials, key=lambda found: found[:2])[2] if denials else None,
+        denied_classes=frozenset(refused),
+    )
 
 
 def _united(
@@ -281,13 +302,20 @@ def _door_reasons(
         yield Reason.ACCOUNT_UNKNOWN
         if lacking is not None:
             yield lacking
+        yield from _undemanded(rules, at, door, credential)
         return
     node_class = door.label if door.kind is DoorKind.SSH else None
     reason = account_reason(recorded.account, recorded.bans, at, node_class)
     if reason is not Reason.OK:
         yield reason
+    yield from _undemanded(rules, at, door, credential)
+
+
+def _undemanded(
+    rules: RuleSet, at: int, door: Door, credential: VerifiedClaims | None
+) -> Iterable[Reason]:
+    """What the credential, or its absence, falls short of."""
     if credential is not None:
         unmet = unmet_demands(rules.demands, credential, door, at)
-        yield from dict.fromkeys(reason for _, reason in unmet)
-    elif refuses_keys(rules.demands, door):
-        yield Reason.TOKEN_DEMANDED
+        return dict.fromkeys(reason for _, reason in unmet)
+    return [Reason.TOKEN_DEMANDED] if refuses_keys(rules.demands, door) else []

@@ -9,7 +9,7 @@ from idmap.domain.errors import Conflict
 from idmap.domain.facts import FactKind
 from idmap.domain.groups import Group
 from idmap.domain.identity import Issuer
-from idmap.domain.plans import JoinAccount, OpenAccount, OpenGroup, Plan
+from idmap.domain.plans import JoinAccount, LeaveAccount, OpenAccount, OpenGroup, Plan
 from idmap.domain.reasons import Reason
 
 
@@ -42,25 +42,30 @@ def check_guard(
     emptied: tuple[Group, ...],
     unsaid: tuple[tuple[Issuer, FactKind], ...] = (),
 ) -> GuardReport:
-    """Counts the accounts that lose something. `population`: usable accounts before the plan;
-    `emptied`: groups that had members and now have none; `unsaid`: kinds of facts that a source said of somebody and
-    now says of nobody, as after a change of its configuration. The caller decides what a stop means."""
-    losers = {
-        change.username
+    """Counts the accounts that lose something, and of shared ones everybody who has to leave. `population`: usable
+    accounts before the plan, shared ones once for everybody in them; `emptied`: groups that had members and now have
+    none; `unsaid`: kinds of facts that a source said of somebody and now says of nobody, as after a change of its
+    configuration. The caller decides what a stop means."""
+    losing = [
+        change
         for change in plan.changes
         if change.REMOVES and not isinstance(change, OpenGroup | OpenAccount | JoinAccount)
-    }
+    ]
+    losers = {change.username for change in losing}
+    leavers = {change.identity for change in losing if isinstance(change, LeaveAccount)}
+    others = {change.username for change in losing if not isinstance(change, LeaveAccount)}
+    removals = len(others) + len(leavers)
     allowed = max(limits.floor, population * limits.max_percent // 100)
     stopped = []
-    if len(losers) > allowed:
-        stopped.append(f"{len(losers)} accounts lose something; {allowed} of {population} may")
+    if removals > allowed:
+        stopped.append(f"{removals} accounts lose something; {allowed} of {population} may")
     for canary in sorted(limits.canaries & losers):
         stopped.append(f"canary {canary} would lose something")
     for group in emptied:
         stopped.append(f"group {group.path} is empty now and was not before")
     for issuer, kind in unsaid:
         stopped.append(f"nobody of {issuer} has any {kind} now, and somebody had one before")
-    return GuardReport(len(losers), allowed, population, tuple(stopped))
+    return GuardReport(removals, allowed, population, tuple(stopped))
 
 
 def require_guard(plan: Plan, report: GuardReport, approved: str | None) -> None:

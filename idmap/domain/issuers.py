@@ -101,7 +101,7 @@ class IssuerProfile:
         )
     )
     record_groups_from_tokens: bool = False
-    """Whether a token's groups may be recorded as an observation (how a newcomer gets an account)."""
+    """Whether a token's groups, and facts that rules ask for, may be recorded (how a newcomer gets an account)."""
     accepted_types: frozenset[str] = frozenset({"", "jwt", "at+jwt"})
     """Header `typ`, lower case, `application/` removed; empty stands for an absent one."""
     leeway_seconds: int = DEFAULT_LEEWAY_SECONDS

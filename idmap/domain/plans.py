@@ -80,6 +80,8 @@ class JoinAccount:
     identity: Identity
     username: Username
     rule_id: str
+    account_id: int | None = None
+    """None: somebody opens it in the same plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class LeaveAccount:
     account_id: int
     username: Username
     identity: Identity
+    moves: bool = False
+    """They get another account in the same plan, and leave this one first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,18 @@ class StartGrace:
     account_id: int
     username: Username
     until: date
+
+
+@dataclass(frozen=True, slots=True)
+class CutGrace:
+    """A deny rule matches an account in grace, and gives less of it than is left."""
+
+    KIND: ClassVar[str] = "cut_grace"
+    REMOVES: ClassVar[bool] = True
+    account_id: int
+    username: Username
+    until: date
+    rule_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +221,7 @@ Change = (
     | JoinAccount
     | RestoreAccount
     | StartGrace
+    | CutGrace
     | SuspendAccount
     | SuspendDenied
     | LeaveAccount
@@ -219,9 +236,10 @@ Change = (
 
 ORDER: Final[tuple[type[Change], ...]] = (
     OpenGroup, OpenAccount, JoinAccount, RestoreAccount, JoinGroups, KeepGroups, ChangeShell, ExtendTerms,
-    CutTerms, StartMembershipGrace, LeaveGroups, StartGrace, SuspendAccount, SuspendDenied, LeaveAccount,
+    CutTerms, StartMembershipGrace, LeaveGroups, StartGrace, CutGrace, SuspendAccount, SuspendDenied, LeaveAccount,
 )  # fmt: skip
-"""Gains before losses, so that a run cut short by a crash has taken nothing it had not announced."""
+"""Gains before losses, so that a run cut short by a crash has taken nothing it had not announced. But whoever leaves an
+account for another leaves first, in the same transaction (`provision_batches`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +263,18 @@ class Plan:
 
 
 def in_order(changes: list[Change]) -> tuple[Change, ...]:
-    """The changes in the order in which they are applied."""
-    return tuple(sorted(changes, key=lambda c: (ORDER.index(type(c)), subject_of(c))))
+    """The changes in the order in which they are applied; explicit names before those that give way."""
+    return tuple(sorted(changes, key=lambda change: (_turn(change), subject_of(change))))
+
+
+_TURNS: Final = {kind: (place, 1) for place, kind in enumerate(ORDER)}
+
+
+def _turn(change: Change) -> tuple[int, int]:
+    place, turn = _TURNS[type(change)]
+    if isinstance(change, LeaveAccount) and change.moves:
+        return _TURNS[OpenGroup][0], 2
+    return (place, 0) if isinstance(change, OpenAccount) and change.shared else (place, turn)
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:
@@ -293,5 +321,7 @@ def subject_of(change: Change) -> str:
             return str(change.group)
         case OpenAccount() | JoinAccount():
             return str(change.identity)
+        case LeaveAccount():
+            return f"{change.username} {change.identity}"
         case _:
             return change.username

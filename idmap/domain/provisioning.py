@@ -1,44 +1,42 @@
 """From what is recorded to a plan: every change that brings accounts and groups to what the rules say.
 
-Pure: gather (application) → `plan_changes` → `check_guard` → apply (application). Removals are slow (law 5): losing the
-entitlement starts grace with its date, and only a later run, after that date, plans suspension. What a source
-failed to say completely never reaches this module (law 6). Accounts that several people use are `shared_accounts`'.
+Pure: gather (application) → `plan_changes` → `check_guard` → apply (application). What a source failed to say
+completely never reaches this module (law 6). What becomes of one account is `account_changes`'; who uses an account
+that several people have, `shared_accounts`'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
-from idmap.domain.accounts import Account, AccountState, AccountTerms, PosixGroup
-from idmap.domain.decision import Decision, Grant, Recorded, day_of, decide
+from idmap.domain.account_changes import held_groups, terms_of, with_grant, without_grant
+from idmap.domain.accounts import Account, AccountState, PosixGroup
+from idmap.domain.decision import Decision, Grant, Recorded, decide
 from idmap.domain.groups import Group, is_federated
+from idmap.domain.identity import Identity
 from idmap.domain.names import Username, spell_group_names, spell_usernames
 from idmap.domain.numbers import GidNumber, RangePurpose
 from idmap.domain.persons import as_one, memberships
 from idmap.domain.plans import (
     Change,
-    ChangeShell,
-    CutTerms,
-    ExtendTerms,
-    JoinGroups,
-    KeepGroups,
-    LeaveGroups,
+    JoinAccount,
+    LeaveAccount,
     OpenAccount,
     OpenGroup,
     Plan,
-    RestoreAccount,
-    StartGrace,
-    StartMembershipGrace,
-    SuspendAccount,
-    SuspendDenied,
     in_order,
 )
-from idmap.domain.rules import AccountKind, Denies, Rule, RuleSet
-from idmap.domain.shared_accounts import let_in, stay_or_leave
+from idmap.domain.rules import AccountKind, RuleSet
+from idmap.domain.shared_accounts import (
+    Sharer,
+    Sharing,
+    Standing,
+    common,
+    in_order_of_arrival,
+)
 from idmap.domain.spelling import NO_SPELLING, Spelling
 
 
@@ -51,7 +49,7 @@ class Standings:
     shared: Mapping[Username, Account]
     """Shared accounts that may let people in, by name."""
     closed: frozenset[Username]
-    """Names of shared accounts that let nobody in: somebody's own, closed for good, or banned."""
+    """Names of shared accounts that let nobody in: somebody's own or nobody's any more, closed, held, or banned."""
 
 
 NO_STANDINGS: Final = Standings(MappingProxyType({}), MappingProxyType({}), frozenset())
@@ -81,55 +79,125 @@ def plan_changes(
     `posix_groups` are the groups that have a gid already. A second call on the applied result gives an empty plan.
     """
     changes: list[Change] = [
-        _open_group(group) for group in sorted(rules.posix_groups() - posix_groups.keys())
+        _open_group(group, rules) for group in sorted(rules.posix_groups() - posix_groups.keys())
     ]
-    groups_of = {
-        # Who is in a site-local group, people here say; no source ends it.
-        posix.gid_number: group
-        for group, posix in posix_groups.items()
-        if is_federated(group)
-    }
-    newcomers: list[OpenAccount] = []
-    by_account: dict[int, list[PersonFacts]] = {}
+    groups_of = federated_groups(posix_groups)
+    newcomers: list[_Newcomer] = []
+    own: dict[int, list[PersonFacts]] = {}
+    sharing = Sharing(standings.shared, standings.closed)
+    sharers: dict[Identity, PersonFacts] = {}
     for person in people:
-        if person.recorded.account is not None:
-            by_account.setdefault(person.recorded.account.account_id, []).append(person)
-        elif not person.present_unchanged:
-            newcomers.extend(_changes_for_newcomer(person, rules, at))
-    for identities in by_account.values():
+        account = person.recorded.account
+        if account is None:
+            decision = decide(person.recorded, rules, at)
+            if decision.grant is not None and not person.present_unchanged:
+                newcomers.append(_Newcomer(person, decision))
+        elif account.shared:
+            sharers[person.recorded.identity] = person
+            sharing.add_member(account, _member(person, account, rules, at))
+        else:
+            own.setdefault(account.account_id, []).append(person)
+    for identities in own.values():
         if not any(identity.present_unchanged for identity in identities):
             changes.extend(_changes_for_account(identities, rules, groups_of, at))
-    opening = _within_pools(newcomers, rules, standings.pools)
-    changes.extend(let_in(opening, standings.shared, standings.closed))
+    for newcomer in newcomers:
+        if newcomer.is_shared:
+            sharers[newcomer.identity] = newcomer.person
+            if not any(ban.holds(at) for ban in newcomer.person.recorded.bans):
+                sharing.add_newcomer(Sharer(newcomer.person.recorded, newcomer.decision))
+    standing = sharing.settle(at)
+    for account, found in standing.values():
+        changes.extend(_changes_for_shared(account, found, rules, groups_of, at))
+    leaving = [(account, one) for account, found in standing.values() for one in found.leaving]
+    for _, sharer in leaving:
+        if sharer.elsewhere is not None and sharer.other_name is None:
+            person = sharers[sharer.recorded.identity]
+            newcomers.append(_Newcomer(person, sharer.elsewhere))
+    opening: list[Change] = list(
+        _within_pools((one for one in newcomers if not one.is_shared), rules, standings.pools)
+    )
+    for name, arriving in sorted(sharing.arriving.items()):
+        opening.extend(_let_in(name, arriving, sharers, standings.shared.get(name), rules))
+    given = {c.identity for c in opening if isinstance(c, OpenAccount | JoinAccount)}
+    changes.extend(opening)
+    changes.extend(
+        LeaveAccount(
+            account.account_id, account.username, one.recorded.identity,
+            moves=one.recorded.identity in given,
+        )
+        for account, one in leaving
+    )  # fmt: skip
     return Plan(rules_version=rules.version, changes=in_order(changes))
 
 
+def federated_groups(posix_groups: Mapping[Group, PosixGroup]) -> Mapping[GidNumber, Group]:
+    """By gid, the groups that plans are about. Who is in a site-local group, people here say; no source ends it."""
+    return {posix.gid_number: group for group, posix in posix_groups.items() if is_federated(group)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Newcomer:
+    """Somebody who is to get an account."""
+
+    person: PersonFacts
+    decision: Decision
+
+    @property
+    def identity(self) -> Identity:
+        return self.person.recorded.identity
+
+    @property
+    def is_shared(self) -> bool:
+        grant = self.decision.grant
+        return grant is not None and grant.account_class.is_shared
+
+
 def _within_pools(
-    newcomers: Iterable[OpenAccount], rules: RuleSet, pools: Mapping[str, int]
+    newcomers: Iterable[_Newcomer], rules: RuleSet, pools: Mapping[str, int]
 ) -> Iterable[OpenAccount]:
     """A pool gives no more accounts than it has; who is first by identity is first."""
     used = dict(pools)
-    for change in sorted(newcomers, key=lambda change: str(change.identity)):
-        given = rules.class_of(change.rule_id)
-        if given is not None and given.pool_size is not None:
+    for newcomer in sorted(newcomers, key=lambda newcomer: newcomer.identity):
+        grant = newcomer.decision.grant
+        if grant is None:
+            continue
+        given = grant.account_class
+        if given.pool_size is not None:
             used[given.name] = used.get(given.name, 0) + 1
             if used[given.name] > given.pool_size:
                 continue
-        yield change
+        yield _open(newcomer.person, grant, rules)
 
 
-def _open_group(group: Group) -> OpenGroup:
-    names = spell_group_names(group.path)
-    return OpenGroup(group, names[0] if names else None, names[1:])
+def _let_in(
+    name: Username,
+    arriving: Iterable[Sharer],
+    people: Mapping[Identity, PersonFacts],
+    account: Account | None,
+    rules: RuleSet,
+) -> Iterable[Change]:
+    """They join; where there is no such account yet the first opens it, with what all of them give it together."""
+    coming = list(in_order_of_arrival(arriving))
+    account_id = None if account is None else account.account_id
+    for number, sharer in enumerate(coming):
+        grant = sharer.decision.grant
+        if account is None and number == 0:
+            yield _open(people[sharer.recorded.identity], common(coming), rules)
+        elif grant is not None:
+            yield JoinAccount(sharer.recorded.identity, name, grant.rule.rule_id, account_id)
 
 
-def _changes_for_newcomer(person: PersonFacts, rules: RuleSet, at: int) -> Iterable[OpenAccount]:
-    decision: Decision = decide(person.recorded, rules, at)
-    grant = decision.grant
-    # A link and a ban do not mix: whoever is banned waits.
-    waits = grant is not None and grant.account_class.is_shared
-    if grant is not None and not (waits and any(b.holds(at) for b in person.recorded.bans)):
-        yield _open(person, grant, rules)
+def _member(person: PersonFacts, account: Account, rules: RuleSet, at: int) -> Sharer:
+    decision = decide(person.recorded, rules, at)
+    sharer = Sharer(person.recorded, decision, unreadable=person.present_unchanged)
+    if sharer.unreadable or sharer.shared_name == account.username:
+        return sharer
+    return replace(sharer, elsewhere=decide(replace(person.recorded, account=None), rules, at))
+
+
+def _open_group(group: Group, rules: RuleSet) -> OpenGroup:
+    names = [name for name in spell_group_names(group.path) if not rules.is_kept_name(name)]
+    return OpenGroup(group, names[0] if names else None, tuple(names[1:]))
 
 
 def _changes_for_account(
@@ -144,17 +212,35 @@ def _changes_for_account(
     account = recorded[0].account
     if account is None or account.state is AccountState.TOMBSTONE:
         return
-    if account.shared:
-        decisions = [(one, decide(one, rules, at)) for one in recorded]
-        standing = stay_or_leave(account, decisions, at)
-        yield from standing.leaving
-        decision, member_of = standing.decision, standing.member_of
-    else:
-        decision, member_of = decide(as_one(recorded), rules, at), memberships(recorded)
+    decision, member_of = decide(as_one(recorded), rules, at), memberships(recorded)
     if decision.grant is None:
-        yield from _without_grant(account, member_of, decision.denied_by, rules, groups_of, at)
+        yield from without_grant(account, member_of, decision, rules, groups_of, at)
     else:
-        yield from _with_grant(account, decision.grant, groups_of, at)
+        yield from with_grant(account, decision.grant, groups_of, at)
+
+
+def _changes_for_shared(
+    account: Account,
+    standing: Standing,
+    rules: RuleSet,
+    groups_of: Mapping[GidNumber, Group],
+    at: int,
+) -> Iterable[Change]:
+    """The account itself; who comes and who leaves is told apart."""
+    decision = standing.decision
+    if decision is None:
+        return
+    if decision.grant is None:
+        yield from without_grant(account, standing.member_of, decision, rules, groups_of, at)
+        return
+    grant = decision.grant
+    if standing.waits:
+        terms = terms_of(grant).where_also(account.terms)
+        held = frozenset(held_groups(account, groups_of))
+        grant = replace(grant, secondary_groups=grant.secondary_groups & held)
+        yield from with_grant(account, grant, groups_of, at, terms)
+    else:
+        yield from with_grant(account, grant, groups_of, at)
 
 
 _PURPOSES: Final = {AccountKind.POOL: RangePurpose.POOLS}
@@ -169,7 +255,7 @@ def _open(person: PersonFacts, grant: Grant, rules: RuleSet) -> OpenAccount:
     spelled = () if robots else spell_usernames(spelling, account_class.naming)
     if account_class.kind is AccountKind.POOL:
         spelled = ()
-    names: tuple[Username, ...] = tuple(n for n in spelled if not rules.is_counted_name(n))
+    names: tuple[Username, ...] = tuple(n for n in spelled if not rules.is_kept_name(n))
     if account_class.shared_name is not None:
         names = (Username(account_class.shared_name),)
     return OpenAccount(
@@ -189,101 +275,3 @@ def _open(person: PersonFacts, grant: Grant, rules: RuleSet) -> OpenAccount:
         purpose=_PURPOSES.get(account_class.kind, RangePurpose.PEOPLE),
         shared=account_class.is_shared,
     )
-
-
-def terms_of(grant: Grant) -> AccountTerms:
-    """What the account may do, and until when."""
-    return AccountTerms(grant.access, grant.local_groups, grant.account_class.expires_on)
-
-
-def _without_grant(
-    account: Account,
-    member_of: frozenset[Group],
-    denied_by: Rule | None,
-    rules: RuleSet,
-    groups_of: Mapping[GidNumber, Group],
-    at: int,
-) -> Iterable[Change]:
-    """Grace first, suspension only after its last day. The rule that gave the account sets the lengths, a deny rule
-    its own.
-
-    Grace is the account's; a group the person has left is left by itself (memberships have a grace of their own). A
-    pending account waits on: there is nothing yet to take away.
-    """
-    given_by = rules.class_of(account.rule_id)
-    membership_days = given_by.membership_grace_days if given_by else 0
-    left = _held(account, groups_of) - member_of
-    yield from _leaving(account, left, membership_days, groups_of, at)
-    today = day_of(at)
-    days = given_by.grace_days if given_by else _DEFAULT_GRACE_DAYS
-    if denied_by is not None and isinstance(denied_by.outcome, Denies):
-        days = denied_by.outcome.grace_days
-        if not days and account.state in {AccountState.ACTIVE, AccountState.GRACE}:
-            yield SuspendDenied(account.account_id, account.username, denied_by.rule_id)
-            return
-    if account.state is AccountState.ACTIVE:
-        until = today + timedelta(days=days)
-        yield StartGrace(account.account_id, account.username, until)
-    elif account.grace_until is not None and today > account.grace_until:
-        # Only an account in grace has a date: a suspended one stays as it is.
-        yield SuspendAccount(account.account_id, account.username)
-
-
-_DEFAULT_GRACE_DAYS: Final = 30
-"""When the rule that gave an account is gone: the same as a class that says nothing."""
-
-
-def _with_grant(
-    account: Account, grant: Grant, groups_of: Mapping[GidNumber, Group], at: int
-) -> Iterable[Change]:
-    if account.state in _RETURNING and not account.held:
-        yield RestoreAccount(account.account_id, account.username)
-    held = _held(account, groups_of)
-    wanted = set(grant.secondary_groups) - {groups_of.get(account.primary_group.gid_number)}
-    if wanted - held:
-        yield JoinGroups(account.account_id, account.username, tuple(sorted(wanted - held)))
-    days = grant.account_class.membership_grace_days
-    yield from _leaving(account, held - wanted, days, groups_of, at)
-    if account.shell != grant.account_class.shell:
-        yield ChangeShell(account.account_id, account.username, grant.account_class.shell)
-    terms = terms_of(grant)
-    if terms != account.terms:
-        kind = CutTerms if terms.takes_from(account.terms) else ExtendTerms
-        yield kind(account.account_id, account.username, terms)
-
-
-_RETURNING: Final = frozenset({AccountState.GRACE, AccountState.SUSPENDED})
-"""States that an entitlement ends by itself; a pending account waits for a person whatever the sources say."""
-
-
-def _leaving(
-    account: Account,
-    left: set[Group],
-    grace_days: int,
-    groups_of: Mapping[GidNumber, Group],
-    at: int,
-) -> Iterable[Change]:
-    """What becomes of held groups: `left` are the person's no more, the others are theirs.
-
-    A day once promised is kept, whatever the rules say by then. A pending account has nothing to wait with.
-    """
-    today = day_of(at)
-    promised = {groups_of[one.group.gid_number]: one.until for one in account.leaving}
-    back = promised.keys() - left
-    if back:
-        yield KeepGroups(account.account_id, account.username, tuple(sorted(back)))
-    if account.state is AccountState.PENDING:
-        grace_days = 0
-    over = {group for group, until in promised.items() if group in left and today > until}
-    new = left - promised.keys()
-    if new and grace_days:
-        until = today + timedelta(days=grace_days)
-        yield StartMembershipGrace(account.account_id, account.username, tuple(sorted(new)), until)
-    elif new:
-        over |= new
-    if over:
-        yield LeaveGroups(account.account_id, account.username, tuple(sorted(over)))
-
-
-def _held(account: Account, groups_of: Mapping[GidNumber, Group]) -> set[Group]:
-    return {groups_of[g.gid_number] for g in account.secondary_groups if g.gid_number in groups_of}

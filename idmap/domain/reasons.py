@@ -69,6 +69,7 @@ class Reason(StrEnum):
     IDENTITY_NOT_LINKABLE = "identity_not_linkable"
     ROBOT_AND_PERSON = "robot_and_person"
     LAST_IDENTITY = "last_identity"
+    ACCOUNT_SHARED = "account_shared"
     EVIDENCE_CONTRADICTED = "evidence_contradicted"
     EVIDENCE_SETTLED = "evidence_settled"
 
@@ -128,6 +129,7 @@ class Reason(StrEnum):
     CREDENTIAL_MISSING = "credential_missing"
     CREDENTIAL_REFUSED = "credential_refused"
     ROLE_MISSING = "role_missing"
+    OWN_CASE = "own_case"
     DOOR_REFUSED = "door_refused"
     REQUEST_INVALID = "request_invalid"
     NOT_FOUND = "not_found"
@@ -315,6 +317,10 @@ REASONS: Final = MappingProxyType(
             "It is the account's last identity; without it nobody could use the account.",
             "Suspend or close the account first, or link another identity.",
         ),
+        Reason.ACCOUNT_SHARED: _T(
+            "Who uses this account, the rules say and nobody else.",
+            "Change the rule, or the group it names. To shut one person out, ban the identity or write a deny rule.",
+        ),
         Reason.EVIDENCE_CONTRADICTED: _T(
             "More than one person claims this linked id; at most one of them can be right.",
             "Refuse the wrong claims with 'idmap identities evidence refuse', then approve the right one.",
@@ -484,6 +490,9 @@ REASONS: Final = MappingProxyType(
         ),
         Reason.ROLE_MISSING: _T(
             "You may not do this.", "Ask a site administrator for the role that the detail names."
+        ),
+        Reason.OWN_CASE: _T(
+            "Nobody decides this in their own case.", "Ask another administrator who has the role."
         ),
         Reason.DOOR_REFUSED: _T(
             "The component may not ask for that door.",

@@ -14,24 +14,24 @@ from idmap.domain.conditions import Condition
 from idmap.domain.errors import InvalidInput
 from idmap.domain.groups import OUR_ISSUERS, PRIVATE_GROUP, Group, parse_group_id
 from idmap.domain.identity import Issuer
-from idmap.domain.names import (
-    check_generated_name,
-    is_local_group,
-    spell_group_names,
-)
+from idmap.domain.names import is_issuable, is_local_group, spell_group_names
 from idmap.domain.naming_rules import parse_naming
 from idmap.domain.node_access import EVERYWHERE, NODE_CLASS, NodeAccess
 from idmap.domain.reasons import Reason
-from idmap.domain.rule_fields import Fields
+from idmap.domain.rule_fields import MAX_LINE, Fields, RuleFault
 from idmap.domain.rule_schema import MAX_GRACE_DAYS, MAX_POOL, members
 from idmap.domain.rules import SHARED_KINDS, AccountClass, AccountKind, SlurmAssociation
+from idmap.domain.spelling import Naming
 
 _ONLY_FOR: Final[Mapping[str, frozenset[AccountKind]]] = {
     "name": SHARED_KINDS,
     "size": frozenset({AccountKind.POOL}),
     "username": frozenset({AccountKind.PERSONAL, AccountKind.POOL}),
     "username_suffixes": frozenset({AccountKind.PERSONAL}),
+    "membership_grace_days": frozenset({AccountKind.PERSONAL, AccountKind.POOL}),
 }
+"""A shared account keeps no group for whoever left it: the others would have it too."""
+
 _GROUP: Final = "{group}"
 _SLURM_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
 """Slurm folds names to lower case."""
@@ -64,6 +64,9 @@ class ClassDraft:
 
 def read_class(name: str, fields: Fields, format_: int) -> ClassDraft:
     """One class of the document."""
+    if not name.isprintable() or not 0 < len(name) <= MAX_LINE:
+        shown = Fields(fields.body, "classes", fields.pointer)
+        shown.refuse("", f"the name of a class has 1 to {MAX_LINE} printable characters")
     fields.only(members("class", format_))
     if not fields.body.get("primary_group"):
         fields.refuse(
@@ -76,10 +79,7 @@ def read_class(name: str, fields: Fields, format_: int) -> ClassDraft:
     for member, kinds in _ONLY_FOR.items():
         if fields.has(member) and kind not in kinds:
             fields.refuse(member, f"is for accounts of kind {', '.join(sorted(kinds))}")
-    try:
-        naming = parse_naming(fields.body, fields.where)
-    except InvalidInput as error:
-        raise _at(fields, error) from error
+    naming = _naming(fields)
     if kind is AccountKind.POOL and naming.counter is None:
         fields.refuse("username", "a pool's accounts are counted: { prefix = …, digits = … }")
     draft = AccountClass(
@@ -105,33 +105,41 @@ def read_class(name: str, fields: Fields, format_: int) -> ClassDraft:
 
 def local_groups_of(fields: Fields) -> frozenset[str]:
     """Names of groups of the nodes' own; never one that is as good as root (law 10)."""
-    names = fields.texts("local_groups")
-    for name in sorted(names):
-        if not is_local_group(name):
-            fields.refuse("local_groups", f"{name!r} may not be given")
-    return names
+    return fields.names("local_groups", is_local_group, "names of no system's own groups")
 
 
 def slurm_of(fields: Fields) -> SlurmAssociation | None:
-    """`slurm = { account = …, qos = […] }`."""
+    """`slurm = { account = …, qos = […] }`; the first QOS is the one to begin with."""
     if not fields.has("slurm"):
         return None
     table = fields.table("slurm", f"{fields.where}: slurm")
-    table.only(members("slurm"))
-    account, qos = table.text("account"), table.list("qos")
-    for member, names in (("account", [account]), ("qos", qos)):
-        if not all(isinstance(one, str) and _SLURM_NAME.fullmatch(one) for one in names):
-            table.refuse(member, "names of a-z, 0-9, _, . and - in lower case")
-    return SlurmAssociation(account, tuple(qos))
+    table.only({"account", "qos"})
+    account, what = table.text("account"), "names of a-z, 0-9, _, . and - in lower case"
+    if not _SLURM_NAME.fullmatch(account):
+        table.refuse("account", what)
+    table.names("qos", _SLURM_NAME.fullmatch, what)
+    return SlurmAssociation(account, tuple(table.list("qos")))
+
+
+def node_classes_of(fields: Fields) -> frozenset[str] | None:
+    """`node_classes = […]`; None when it is absent."""
+    if not fields.has("node_classes"):
+        return None
+    return fields.names("node_classes", NODE_CLASS.fullmatch, "labels of node classes")
 
 
 def _access(fields: Fields) -> NodeAccess:
-    if not fields.has("node_classes"):
-        return EVERYWHERE
-    named = fields.texts("node_classes")
-    if not all(map(NODE_CLASS.fullmatch, named)):
-        fields.refuse("node_classes", "labels of node classes are needed")
-    return NodeAccess(named)
+    named = node_classes_of(fields)
+    return EVERYWHERE if named is None else NodeAccess(named)
+
+
+def _naming(fields: Fields) -> Naming:
+    try:
+        return parse_naming(fields.body, fields.where)
+    except InvalidInput as error:
+        said = error.detail.removeprefix(f"{fields.where}: ")
+        member = said.partition(":")[0].partition(".")[0]
+        raise RuleFault(Reason.RULE_INVALID, error.detail, fields.at(member)) from error
 
 
 def _shared_name(fields: Fields, kind: AccountKind) -> str:
@@ -154,10 +162,11 @@ def _project_name(rule: Fields, condition: Condition, template: str) -> str:
 
 
 def _issuable(fields: Fields, member: str, name: str) -> str:
-    try:
-        return check_generated_name(name)
-    except InvalidInput as error:
-        raise _at(fields, error, member) from error
+    if not is_issuable(name):
+        fields.refuse(
+            member, f"{name[:64]!r} is no name that may be issued", reason=Reason.NAME_REFUSED
+        )
+    return name
 
 
 def _primary_group(fields: Fields, issuer: Issuer, value: object) -> Group:
@@ -176,12 +185,4 @@ def _primary_group(fields: Fields, issuer: Issuer, value: object) -> Group:
     try:
         return parse_group_id(issuer, value)
     except InvalidInput as error:
-        raise _at(fields, error, "primary_group") from error
-
-
-def _at(fields: Fields, error: InvalidInput, member: str = "username") -> InvalidInput:
-    try:
-        said = error.detail.removeprefix(f"{fields.where}: ")
-        fields.refuse(member, said)
-    except InvalidInput as fault:
-        return fault
+        fields.refuse("primary_group", error.detail)

@@ -10,20 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from idmap.domain.capabilities import COMPUTE, STORAGE
-from idmap.domain.conditions import Condition, Item, Part, PartName, is_granting
-from idmap.domain.demands import Demand
-from idmap.domain.doors import Door, DoorKind, parse_door
+from idmap.domain.conditions import Condition, Item, Part, PartName
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Identity, Issuer, Subject, parse_subject
-from idmap.domain.node_access import NODE_CLASS, NOWHERE, NodeAccess
-from idmap.domain.reasons import Reason
+from idmap.domain.node_access import NOWHERE, NodeAccess
 from idmap.domain.roles import Role
-from idmap.domain.rule_classes import ClassDraft, local_groups_of, read_class, slurm_of
+from idmap.domain.rule_classes import (
+    ClassDraft,
+    local_groups_of,
+    node_classes_of,
+    read_class,
+    slurm_of,
+)
+from idmap.domain.rule_demands import read_demand
 from idmap.domain.rule_examples import read_example
 from idmap.domain.rule_fields import Fields
 from idmap.domain.rule_items import read_group, read_issuer, read_item
-from idmap.domain.rule_schema import FORMATS, MAX_AUTHENTICATION_AGE, MAX_PRIORITY, members
+from idmap.domain.rule_limits import check_limits, check_together, refuse_doubles
+from idmap.domain.rule_schema import FORMATS, MAX_GRACE_DAYS, MAX_PRIORITY, members
 from idmap.domain.rules import Adds, Administrator, Denies, Gives, Rule, RuleSet
 
 _EFFECTS: Final = ("account", "add", "deny")
@@ -41,54 +45,47 @@ def parse_rules(document: Mapping[str, Any], version: int) -> RuleSet:
     """
     top = Fields(document, "document", "")
     format_ = top.body.get("format")
-    if type(format_) is not int or format_ not in FORMATS:
+    if format_ not in FORMATS:
         top.refuse("format", "this version of idmap reads 1 and 2")
     top.only(members("document", format_))
     groups = top.table("groups", "groups")
     groups.only(members("groups"))
-    table = top.table("classes", "classes")
-    classes = {
-        name: read_class(name, Fields(body, f"class {name}", table.at(name)), format_)
-        for name, body in table.body.items()
-    }
+    classes = _read_classes(top, format_)
     rules = [_read_rule(fields, classes, format_) for fields in top.tables("rules", "rule")]
-    _refuse_doubles(top, "rules", [rule.rule_id for rule in rules])
-    _check_ranges_of_robots(top, rules)
-    demands = tuple(_read_demand(fields) for fields in top.tables("demands", "demand"))
-    _refuse_doubles(top, "demands", [demand.demand_id for demand in demands])
+    check_together(top, rules)
+    demands = [read_demand(fields) for fields in top.tables("demands", "demand")]
+    refuse_doubles(top, "demands", [demand.demand_id for demand in demands])
     given = {r.outcome.account_class.name for r in rules if isinstance(r.outcome, Gives)}
-    return RuleSet(
+    found = RuleSet(
         version=version,
         rules=tuple(sorted(rules, key=lambda rule: -rule.priority)),
         administrators=tuple(
             _read_administrator(fields, format_) for fields in top.tables("admins", "admin")
         ),
         group_range=groups.label("range", "groups"),
-        demands=demands,
+        demands=tuple(demands),
         examples=tuple(read_example(fields) for fields in top.tables("examples", "example")),
         unused_classes=tuple(sorted(classes.keys() - given)),
     )
+    check_limits(top, found)
+    return found
 
 
-def _refuse_doubles(top: Fields, member: str, ids: list[str]) -> None:
-    for index, one in enumerate(ids):
-        if one in ids[:index]:
-            rows = Fields({}, f"{member[:-1]} {one}", f"{top.at(member)}/{index}")
-            rows.refuse("id", "used twice")
-
-
-def _check_ranges_of_robots(top: Fields, rules: list[Rule]) -> None:
-    """A number tells whether it is a robot's: no range serves both."""
-    given = [
-        (index, rule, rule.outcome.account_class.number_range)
-        for index, rule in enumerate(rules)
-        if isinstance(rule.outcome, Gives)
-    ]
-    people = {name for _, rule, name in given if not rule.condition.robots}
-    for index, rule, name in given:
-        if rule.condition.robots and name in people:
-            fields = Fields({}, f"rule {rule.rule_id}", f"{top.at('rules')}/{index}")
-            fields.refuse("robots", f"range {name} serves people; robots need one of their own")
+def _read_classes(top: Fields, format_: int) -> Mapping[str, ClassDraft]:
+    """The classes by name. In format 1 nobody looked at one that no rule gives, and saved documents may hold such."""
+    table = top.table("classes", "classes")
+    names = set(table.body)
+    if format_ == 1:
+        rows = (row for row in top.list("rules") if isinstance(row, Mapping))
+        named = (row.get("class") for row in rows)
+        names &= {name for name in named if isinstance(name, str)}
+    tables = {
+        name: Fields(body, f"class {name[:80]}", table.place(name))
+        for name, body in table.body.items()
+    }
+    return {
+        name: read_class(name, fields, format_) for name, fields in tables.items() if name in names
+    }
 
 
 def _read_rule(fields: Fields, classes: Mapping[str, ClassDraft], format_: int) -> Rule:
@@ -119,7 +116,7 @@ def _read_outcome(
         if class_name not in classes:
             fields.refuse("class", f"there is no class {class_name!r}")
         return Gives(classes[class_name].for_rule(fields, issuer, condition), secondary)
-    named = _node_classes(fields)
+    named = node_classes_of(fields)
     if effect == "add":
         adds = Adds(
             secondary_groups=secondary,
@@ -134,18 +131,9 @@ def _read_outcome(
         fields.refuse("node_classes", "names none; leave it out to deny everything")
     return Denies(
         node_classes=named or frozenset(),
-        grace_days=fields.number("grace_days", 0, 0, 3650),
-        reason=fields.text("reason") if fields.has("reason") else "",
+        grace_days=fields.number("grace_days", 0, 0, MAX_GRACE_DAYS),
+        reason=fields.line("reason") if fields.has("reason") else "",
     )
-
-
-def _node_classes(fields: Fields) -> frozenset[str] | None:
-    if not fields.has("node_classes"):
-        return None
-    found = fields.texts("node_classes")
-    if not all(map(NODE_CLASS.fullmatch, found)):
-        fields.refuse("node_classes", "labels of node classes are needed")
-    return found
 
 
 def _read_condition(fields: Fields, issuer: Issuer, effect: str, format_: int) -> Condition:
@@ -188,47 +176,7 @@ def _read_part(when: Fields, name: PartName, issuer: Issuer) -> Part:
     part = Part(name, items("any"), items("all"), items("none"))
     if not part.items():
         fields.refuse("", "asks for nothing; any, all or none names something")
-    granted = part.any
-    if granted and any(map(is_granting, granted)) and not all(map(is_granting, granted)):
-        fields.refuse("any", "what gives an account and what only narrows stand apart")
     return part
-
-
-def _read_demand(fields: Fields) -> Demand:
-    fields = fields.named(f"demand {fields.label('id')}")
-    fields.only(members("demand"))
-    doors = frozenset(fields.each("doors", _read_door))
-    if not doors:
-        fields.refuse("doors", "at least one")
-    capabilities = fields.texts("capabilities")
-    known = {f"compute.{word}" for word in COMPUTE} | {f"storage.{word}" for word in STORAGE}
-    for capability in sorted(capabilities):
-        if capability.partition(":")[0] not in known:
-            fields.refuse("capabilities", f"{capability!r} is none of WLCG's")
-    age = None
-    if fields.has("max_authentication_age"):
-        age = fields.number("max_authentication_age", None, 60, MAX_AUTHENTICATION_AGE)
-    demand = Demand(
-        demand_id=fields.label("id"),
-        doors=doors,
-        issuers=frozenset(map(Issuer, fields.texts("issuers"))),
-        assurance=fields.texts("assurance"),
-        acr=fields.texts("acr"),
-        capabilities=capabilities,
-        max_authentication_age=age,
-        admits_keys=fields.choice("keys", ("refuse", "admit"), "refuse") == "admit",
-    )
-    if not (demand.assurance or demand.acr or capabilities or age is not None):
-        fields.refuse("", "demands nothing: assurance, acr, capabilities, max_authentication_age")
-    if fields.has("keys") and all(door.kind is not DoorKind.SSH for door in doors):
-        fields.refuse("keys", "is for ssh doors")
-    return demand
-
-
-def _read_door(value: object) -> Door:
-    if not isinstance(value, str):
-        raise InvalidInput(Reason.RULE_INVALID, "a door is needed, as in ssh:login")
-    return parse_door(value)
 
 
 def _read_administrator(fields: Fields, format_: int) -> Administrator:

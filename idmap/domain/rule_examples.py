@@ -12,10 +12,11 @@ from functools import partial
 
 from idmap.domain.conditions import Item, PartName, Who
 from idmap.domain.decision import Decision, Recorded, decide
+from idmap.domain.errors import InvalidInput
 from idmap.domain.facts import Fact
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Subject
-from idmap.domain.node_access import NodeAccess
+from idmap.domain.node_access import NodeAccess, parse_node_access
 from idmap.domain.reasons import Reason
 from idmap.domain.rule_fields import Fields, RuleFault
 from idmap.domain.rule_items import read_group, read_issuer, read_item
@@ -36,7 +37,7 @@ class ExampleFailure:
 
 def read_example(fields: Fields) -> Example:
     """One example of a document. Raises RuleFault."""
-    fields = fields.named(f"example {fields.text('name')!r}")
+    fields = fields.named(f"example {fields.line('name')!r}")
     fields.only(members("example"))
     issuer = read_issuer(fields)
     held: set[Item] = set()
@@ -54,16 +55,27 @@ def read_example(fields: Fields) -> Example:
         expect.refuse("", "either rule or refused")
     if expect.has("refused") and expect.text("refused") not in set(map(str, Reason)):
         expect.refuse("refused", "a reason code is needed, as in no_rule_matches")
+    if expect.has("refused"):
+        expect.only({"refused"})
     secondary = expect.each("secondary_groups", lambda value: read_group(issuer, value))
     return Example(
-        name=fields.text("name"),
+        name=fields.line("name"),
         who=who,
         rule_id=expect.text("rule") if expect.has("rule") else None,
         refused=expect.text("refused") if expect.has("refused") else None,
         secondary_groups=frozenset(secondary) if expect.has("secondary_groups") else None,
-        access=NodeAccess(expect.texts("node_classes")) if expect.has("node_classes") else None,
+        access=_access(expect) if expect.has("node_classes") else None,
         local_groups=expect.texts("local_groups") if expect.has("local_groups") else None,
     )
+
+
+def _access(expect: Fields) -> NodeAccess:
+    """Names of classes; `*` for all of them, and behind it `-secure` for all but that one."""
+    words = sorted(expect.texts("node_classes"), key=lambda word: (word != "*", word))
+    try:
+        return parse_node_access(",".join(words))
+    except InvalidInput as error:
+        expect.refuse("node_classes", f"labels, or * and -label: {error.detail}")
 
 
 def failing_examples(rules: RuleSet, at: int) -> Iterator[ExampleFailure]:

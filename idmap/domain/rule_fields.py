@@ -15,6 +15,19 @@ from typing import Any, Final, NoReturn, TypeVar
 from idmap.domain.errors import InvalidInput
 from idmap.domain.reasons import Reason
 
+MAX_ITEMS: Final = 20_000
+"""Of a list: twice the rules that decisions are measured with."""
+
+MAX_TEXT: Final = 2048
+"""Characters of a string; the longest issuer that is read."""
+
+MAX_LINE: Final = 500
+"""Characters of what people write for people; as long as a reason on the record of changes."""
+
+_FIRST_DAY: Final = date(2000, 1, 1)
+_LAST_DAY: Final = date(2199, 12, 31)
+"""Days beyond these are typing errors, and near the ends of the calendar no day can be added."""
+
 LABEL: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
 _PATH: Final = re.compile(r"/[!-9;-~]{0,254}", re.ASCII)
 """An absolute path without colon, blank or control character: it goes into passwd fields."""
@@ -44,6 +57,8 @@ class Fields:
         self.pointer = pointer
         if not isinstance(body, Mapping):
             self.refuse("", "a table is needed")
+        if not all(isinstance(member, str) for member in body):
+            self.refuse("", "names of members are strings")
         self.body: Mapping[str, Any] = body
 
     def named(self, where: str) -> Fields:
@@ -56,18 +71,23 @@ class Fields:
         raise RuleFault(reason, f"{self.where}: {said}", self.at(member))
 
     def at(self, member: str | int) -> str:
-        """The place of a member."""
-        step = str(member).replace("~", "~0").replace("/", "~1")
-        return f"{self.pointer}/{step}" if step else self.pointer
+        """The place of a member; of the table itself without one."""
+        return self.place(str(member)) if member != "" else self.pointer
+
+    def place(self, member: str) -> str:
+        """The same of any name that a table may have, also of an empty one."""
+        return f"{self.pointer}/{member.replace('~', '~0').replace('/', '~1')}"
 
     def only(self, members: Collection[str]) -> None:
         """Refuses members of any other name, with the name that was probably meant."""
-        unknown = sorted(map(str, self.body.keys() - set(members)))
+        unknown = sorted(self.body.keys() - set(members))
         if unknown:
             known = ", ".join(sorted(members))
             nearest = get_close_matches(unknown[0], sorted(members), n=1)
             meant = f"did you mean {nearest[0]}? " if nearest else ""
-            self.refuse(unknown[0], f"unknown member; {meant}known are {known}")
+            shown = unknown[0] if unknown[0].isprintable() and unknown[0] else repr(unknown[0])
+            detail = f"{self.where}: {shown[:80]}: unknown member; {meant}known are {known}"
+            raise RuleFault(Reason.RULE_INVALID, detail, self.place(unknown[0]))
 
     def has(self, member: str) -> bool:
         """Whether the member is there."""
@@ -90,6 +110,8 @@ class Fields:
         value = self.body.get(member, [])
         if not isinstance(value, list):
             self.refuse(member, "a list is needed")
+        if len(value) > MAX_ITEMS:
+            self.refuse(member, f"at most {MAX_ITEMS} items")
         return value
 
     def each(self, member: str, read: Callable[[object], Value]) -> tuple[Value, ...]:
@@ -101,23 +123,33 @@ class Fields:
             except RuleFault:
                 raise
             except InvalidInput as error:
-                place = f"{self.at(member)}/{index}"
-                detail = f"{self.where}: {member}: {error.detail}"
-                raise RuleFault(Reason.RULE_INVALID, detail, place) from error
+                raise self._at_item(member, index, error.detail) from error
         return tuple(found)
 
     def text(self, member: str, default: str | None = None) -> str:
-        """A string that is not empty."""
+        """A string that is not empty, and that can be shown as it is."""
         value = self.body.get(member, default)
         if not isinstance(value, str) or not value:
             self.refuse(member, "a string is needed")
+        if not _is_shown(value):
+            self.refuse(member, f"at most {MAX_TEXT} printable characters")
+        return value
+
+    def line(self, member: str) -> str:
+        """Words for people."""
+        value = self.text(member)
+        if len(value) > MAX_LINE:
+            self.refuse(member, f"at most {MAX_LINE} characters")
         return value
 
     def texts(self, member: str) -> frozenset[str]:
-        """A list of strings, none of them empty or twice."""
-        found = self.list(member)
-        if not all(isinstance(one, str) and one for one in found) or len(set(found)) != len(found):
-            self.refuse(member, "a list of strings is needed, none of them twice")
+        """A list of such strings, none of them twice."""
+        found: set[str] = set()
+        for index, one in enumerate(self.list(member)):
+            if not isinstance(one, str) or not one or not _is_shown(one) or one in found:
+                problem = f"strings of at most {MAX_TEXT} printable characters, none of them twice"
+                raise self._at_item(member, index, problem)
+            found.add(one)
         return frozenset(found)
 
     def label(self, member: str, default: str | None = None) -> str:
@@ -127,11 +159,12 @@ class Fields:
             self.refuse(member, "a-z, then a-z, 0-9, _ or -")
         return value
 
-    def labels(self, member: str) -> frozenset[str]:
-        """A list of such names."""
+    def names(self, member: str, fits: Callable[[str], object], what: str) -> frozenset[str]:
+        """A list of strings, `what` being those that fit."""
         found = self.texts(member)
-        if not all(map(LABEL.fullmatch, found)):
-            self.refuse(member, "names of a-z, then a-z, 0-9, _ or -")
+        for index, one in enumerate(self.list(member)):
+            if not fits(one):
+                raise self._at_item(member, index, f"{what} are needed, not {one[:80]!r}")
         return found
 
     def path(self, member: str) -> str:
@@ -163,16 +196,30 @@ class Fields:
         return value
 
     def day(self, member: str) -> date | None:
-        """An ISO day, as a string or as TOML's own; None when it is absent."""
-        value = self.body.get(member)
-        if value is None:
+        """A day of this or the next century, as `2026-12-04` or as TOML's own; None when it is absent."""
+        if not self.has(member):
             return None
-        if type(value) is date:
-            return value
-        try:
-            return date.fromisoformat(value) if isinstance(value, str) else self._no_day(member)
-        except ValueError:
-            self._no_day(member)
+        value = self.body[member]
+        day = value if type(value) is date else _iso_day(value)
+        if day is None:
+            self.refuse(member, 'a day is needed, as in "2026-12-04"')
+        if not _FIRST_DAY <= day <= _LAST_DAY:
+            self.refuse(member, f"{_FIRST_DAY} to {_LAST_DAY}")
+        return day
 
-    def _no_day(self, member: str) -> NoReturn:
-        self.refuse(member, 'a day is needed, as in "2026-12-04"')
+    def _at_item(self, member: str, index: int, problem: str) -> RuleFault:
+        detail = f"{self.where}: {member}: {problem}"
+        return RuleFault(Reason.RULE_INVALID, detail, f"{self.at(member)}/{index}")
+
+
+def _iso_day(value: object) -> date | None:
+    """The day that is written just so; `date.fromisoformat` takes other forms too."""
+    try:
+        day = date.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return day if day is not None and day.isoformat() == value else None
+
+
+def _is_shown(value: str) -> bool:
+    return len(value) <= MAX_TEXT and value.isprintable()

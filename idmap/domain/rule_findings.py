@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any
 
 from idmap.domain import site_findings
-from idmap.domain.conditions import Condition, item_text, sorted_items
+from idmap.domain.conditions import Condition, items_text
 from idmap.domain.findings import Finding, FindingCode, Severity, Surroundings
 from idmap.domain.rule_logic import Verdict, judge
 from idmap.domain.rule_places import Places
@@ -72,7 +72,7 @@ def _contradiction(condition: Condition) -> str:
     held = {item for part in condition.parts for item in part.all}
     absent = {item for part in condition.parts for item in part.none}
     if held & absent:
-        both = ", ".join(map(item_text, sorted_items(held & absent)))
+        both = items_text(held & absent, condition.issuer)
         return f"{both} must be there and must not"
     part = next(part for part in condition.parts if part.any and part.any <= absent)
     return f"{part.name} asks for any of what none forbids"

@@ -112,12 +112,12 @@ class Adds:
 
 @dataclass(frozen=True, slots=True)
 class Denies:
-    """The account altogether, or its use on some node classes."""
+    """The account altogether, or its use on some node classes. Of several that match, the least grace counts."""
 
     node_classes: frozenset[str] = frozenset()
     """Empty: everything."""
     grace_days: int = 0
-    """How long an account that there is stays usable."""
+    """How long an account that there is stays usable, at most."""
     reason: str = ""
 
 
@@ -167,6 +167,11 @@ class Example:
     """Exactly these; None: not looked at. So are the other members."""
     access: NodeAccess | None = None
     local_groups: frozenset[str] | None = None
+
+    def groups(self) -> frozenset[Group]:
+        """Every group it speaks of."""
+        held = frozenset(item for item in self.who.held if isinstance(item, Group))
+        return held | (self.secondary_groups or frozenset())
 
 
 @dataclass(frozen=True)
@@ -239,6 +244,10 @@ class RuleSet:
             found |= admin.manages | ({admin.group} if admin.group else set())
         return frozenset(found)
 
+    def written_groups(self) -> frozenset[Group]:
+        """Those, and the groups that only examples speak of."""
+        return self._groups.union(*(example.groups() for example in self.examples))
+
     def posix_groups(self) -> frozenset[Group]:
         """The groups that need a gid."""
         return self._posix_groups
@@ -267,6 +276,16 @@ class RuleSet:
         """Whether a counter of some class could give the name or a numbered form of it: no claim may spell it."""
         return name.rstrip("0123456789") in self._counted
 
+    @cached_property
+    def shared_names(self) -> frozenset[str]:
+        """The names that classes say: nothing else is called so."""
+        named = (given.shared_name for _, given in self.account_rules())
+        return frozenset(name for name in named if name is not None)
+
+    def is_kept_name(self, name: str) -> bool:
+        """Whether neither a person nor a group may be called so: it is a counter's or a shared account's."""
+        return self.is_counted_name(name) or name in self.shared_names
+
     def token_only_classes(self) -> frozenset[str]:
         """The node classes on which a login that shows no token is refused."""
         doors = {door for demand in self.demands for door in demand.doors}
@@ -294,11 +313,20 @@ EMPTY_RULES: Final = RuleSet(version=0, rules=())
 
 def follow_renames(rules: RuleSet, renamed: Mapping[Group, Group]) -> RuleSet:
     """The rules with every group that was renamed since they were written under its path of now."""
-    if not renamed.keys() & rules.groups():
+    if not renamed.keys() & rules.written_groups():
         return rules
 
     def now(groups: Iterable[Group]) -> tuple[Group, ...]:
         return tuple(renamed.get(group, group) for group in groups)
+
+    def followed_example(example: Example) -> Example:
+        held = frozenset(renamed.get(i, i) if isinstance(i, Group) else i for i in example.who.held)
+        secondary = example.secondary_groups
+        return replace(
+            example,
+            who=replace(example.who, held=held),
+            secondary_groups=None if secondary is None else frozenset(now(secondary)),
+        )
 
     def followed(rule: Rule) -> Rule:
         outcome = rule.outcome
@@ -323,11 +351,12 @@ def follow_renames(rules: RuleSet, renamed: Mapping[Group, Group]) -> RuleSet:
             )
             for admin in rules.administrators
         ),
+        examples=tuple(map(followed_example, rules.examples)),
     )
 
 
 def who_names(rules: RuleSet, group: Group) -> tuple[str, ...]:
-    """The rules, classes and entries under [[admins]] that speak of a group: what a person has to edit."""
+    """The rules, classes, examples and entries under [[admins]] that speak of a group: what a person has to edit."""
     found: dict[str, None] = {}
     for rule in rules.rules:
         secondary: tuple[Group, ...] = ()
@@ -340,6 +369,9 @@ def who_names(rules: RuleSet, group: Group) -> tuple[str, ...]:
     for index, admin in enumerate(rules.administrators, start=1):
         if group == admin.group or group in admin.manages:
             found[f"admin {index}"] = None
+    for example in rules.examples:
+        if group in example.groups():
+            found[f"example {example.name!r}"] = None
     return tuple(found)
 
 

@@ -100,6 +100,30 @@ def test_the_source_is_asked_for_what_the_rules_ask_for_and_no_more(site: Site) 
     assert site.source.asked_for == [frozenset({LABEL}), frozenset(), frozenset({DOMAIN})]
 
 
+def test_a_run_forgets_what_no_rule_asks_for_where_no_source_reads_anybody(site: Site) -> None:
+    """What tokens said at an issuer of their own."""
+    other = Issuer("https://other.example/")
+    rule = {"id": "theirs", "effect": "add", "issuer": other, "group": "vo", "node_classes": ["x"]}
+    asking = {**rule, "when": {"assurance": {"any": ["high"]}}}
+    stranger = Identity(other, Subject("x"))
+    with site.registry.write(Author("test", "another issuer")) as writer:
+        writer.save_issuer(replace(writer.issuers()[0], issuer=other))
+    site.save_rules({**STAFF_ONLY, "rules": [*STAFF_ONLY["rules"], asking]})
+    with site.registry.write(Author("test", "a token")) as writer:
+        fact = frozenset({Fact(other, ASSURANCE, "high")})
+        writer.record_observation(stranger, frozenset(), None, site.now, facts=fact)
+    site.run()
+    with site.registry.read() as reader:
+        assert reader.recorded(stranger).facts == fact
+    site.save_rules({**STAFF_ONLY, "rules": [*STAFF_ONLY["rules"], rule]})
+    site.run(dry_run=True)
+    with site.registry.read() as reader:
+        assert reader.recorded(stranger).facts == fact
+    site.run()
+    with site.registry.read() as reader:
+        assert reader.recorded(stranger).facts == frozenset()
+
+
 def test_an_unreadable_record_keeps_label_and_account(site: Site) -> None:
     """Law 6."""
     site.run()

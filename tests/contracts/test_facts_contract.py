@@ -140,6 +140,30 @@ def test_what_no_rule_asks_for_any_more_goes_at_the_next_recording(
     assert facts_of(asked, "a") == {STAFF}
 
 
+def test_what_nobody_asks_for_can_be_forgotten_of_everybody_at_once(asked: Registry) -> None:
+    """Of issuers that no source reads too. One entry on the record, and none when there is nothing to forget."""
+    with asked.write(AUTHOR) as writer:
+        writer.save_issuer(profile(OTHER))
+        elsewhere = frozenset({Fact(OTHER, ASSURANCE, "high")})
+        writer.record_observation(person("a", OTHER), frozenset(), None, NOW, facts=elsewhere)
+    record(asked, told("a", STAFF, MAIL), told("b", STAFF))
+    show(asked, "b", HIGH)
+
+    def forget() -> tuple[int, int]:
+        with asked.write(AUTHOR) as writer:
+            before = writer.last_change()
+            return writer.forget_facts(), writer.last_change() - before
+
+    assert forget() == (0, 0)
+    ask(asked, LABEL)
+    assert forget() == (2, 1)
+    assert (facts_of(asked, "a"), facts_of(asked, "b")) == ({STAFF}, {STAFF})
+    assert forget() == (0, 0)
+    with asked.write(AUTHOR) as writer:
+        writer.save_rules(document(), expect_version=None)
+    assert forget() == (2, 1)
+
+
 def test_a_listing_replaces_what_its_source_said(asked: Registry) -> None:
     record(asked, told("a", STAFF, MAIL))
     assert record(asked, told("a", GUEST, MAIL), began=NOW + 1) == {person("a")}

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from idmap.domain.errors import InvalidInput
-from idmap.domain.groups import LOCAL_ISSUER, OUR_ISSUERS, PRIVATE_GROUP, PRIVATE_ISSUER, Group
+from idmap.domain.groups import (
+    LOCAL_ISSUER,
+    OUR_ISSUERS,
+    PRIVATE_GROUP,
+    PRIVATE_ISSUER,
+    SHARED_ISSUER,
+    Group,
+)
 from idmap.domain.issuers import check_profile
 from idmap.domain.reasons import Reason
 from idmap.domain.rule_document import parse_rules
@@ -124,7 +131,7 @@ def test_what_stands_for_no_issuer_can_never_be_one(issuer: Any) -> None:
     for made in (profile(issuer), profile(aliases=frozenset({issuer}))):
         with pytest.raises(InvalidInput, check=lambda e: e.reason is Reason.ISSUER_INVALID):
             check_profile(made)
-    assert {LOCAL_ISSUER, PRIVATE_ISSUER} == OUR_ISSUERS
+    assert {LOCAL_ISSUER, PRIVATE_ISSUER, SHARED_ISSUER} == OUR_ISSUERS
 
 
 def test_rules_follow_a_rename_everywhere_they_name_the_group() -> None:

@@ -38,6 +38,7 @@ from idmap.domain.names import GroupName, Username, check_generated_name, number
 from idmap.domain.numbers import GidNumber, RangePurpose, UidNumber
 from idmap.domain.plans import OpenAccount, OpenGroup
 from idmap.domain.reasons import Reason
+from idmap.domain.shared_accounts import holder_of_shared
 
 _PASSWD_FIELD: Final = re.compile(r"/[!-9;-~]{0,254}", re.ASCII)
 """Home and shell go into passwd lines and tab-separated records."""
@@ -131,7 +132,7 @@ class AccountWriter(Transaction):
             wish,
             f"account:{account_id}",
             change.rule_id,
-            self._holder(identity),
+            self._holder(_holder_of(change)),
         )
         if change.shared and name != change.spelled:
             raise Conflict(Reason.NAME_TAKEN, f"shared account {change.spelled}")
@@ -184,6 +185,7 @@ class AccountWriter(Transaction):
             state=str(account.state),
             primary_group=primary_group.name if private else change.primary_group.path,
             secondary_groups=sorted(group.name for _, group in secondary),
+            **({"shared": True} if change.shared else {}),
         )
         self._nodes_must_know()
         return account
@@ -381,6 +383,14 @@ def _wished(spelled: str | None, instead: tuple[str, ...]) -> tuple[str, ...]:
     """The names in order. Raises InvalidInput(NAME_REFUSED) for one that may never be issued."""
     names = instead if spelled is None else (spelled, *instead)
     return tuple(check_generated_name(name) for name in names)
+
+
+def _holder_of(change: OpenAccount) -> Identity:
+    if not change.shared:
+        return change.identity
+    if change.spelled is None:
+        raise InvalidInput(Reason.NAME_REFUSED, "a shared account has a name of its own")
+    return holder_of_shared(change.spelled)
 
 
 def _in_json(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What sources and tokens say about people beside groups, kept apart by who said it.
 
-Only kinds that some rule asks for are kept; whatever else is on record of somebody goes when they are next recorded,
-whoever said it. A listing replaces what its source said, of the kinds that it covers; an observation from a token
-replaces what tokens said. Kinds that sources alone say are taken from no token.
+Only kinds that some rule asks for are kept; whatever else is on record of somebody goes when they are next recorded, or
+with `forget_facts`, whoever said it. A listing replaces what its source said, of the kinds that it covers; an
+observation from a token replaces what tokens said. Kinds that sources alone say are taken from no token.
 """
 
 from __future__ import annotations
@@ -11,7 +11,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Set
 from typing import Final
 
-from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    false,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from idmap.adapters.sql.account_writer import AccountWriter
 from idmap.adapters.sql.facts import TOKEN
@@ -38,6 +49,18 @@ _REMOVE: Final = delete(FACTS).where(
 
 class FactWriter(AccountWriter):
     """The part of `record_listing` and `record_observation` that is about facts."""
+
+    def forget_facts(self) -> int:
+        asked_for = [
+            and_(IDENTITIES.c.issuer == issuer, FACTS.c.kind == str(kind))
+            for issuer, kind in sorted(self.rules().wanted_facts())
+        ]
+        whose = IDENTITIES.c.identity_id == FACTS.c.identity_id
+        kept = exists().where(whose, or_(false(), *asked_for))
+        gone = self._db.execute(delete(FACTS).where(~kept)).rowcount
+        if gone:
+            self._record("forget_facts", facts=gone)
+        return gone
 
     def _wanted_kinds(self, issuer: Issuer) -> frozenset[FactKind]:
         """What the rules ask for of this issuer's people."""

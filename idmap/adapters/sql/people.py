@@ -36,6 +36,7 @@ from idmap.domain.decision import Recorded
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.provisioning import PersonFacts
+from idmap.domain.shared_accounts import holder_of_shared
 
 _BATCH: Final = 2000
 """Some 2 MB of rows; below it the cost per query shows, above it only memory grows."""
@@ -229,7 +230,9 @@ def every_account(connection: Connection) -> Iterator[Account]:
 
 
 def every_linked_identity(connection: Connection) -> Iterator[tuple[Identity, int]]:
-    """(identity, uid number) of identities whose account the nodes know, by order of first sight."""
+    """(identity, uid number) of identities whose account the nodes know, by order of first sight; then of shared
+    accounts themselves, by name."""
+    known = ACCOUNTS.c.state.not_in(sorted(UNKNOWN_TO_NODES))
     after = 0
     statement = (
         select(
@@ -239,7 +242,7 @@ def every_linked_identity(connection: Connection) -> Iterator[tuple[Identity, in
             ACCOUNTS.c.uid_number,
         )
         .join_from(IDENTITIES, ACCOUNTS)
-        .where(ACCOUNTS.c.state.not_in(sorted(UNKNOWN_TO_NODES)))
+        .where(known)
         .order_by(IDENTITIES.c.identity_id)
         .limit(_BATCH)
     )
@@ -247,6 +250,9 @@ def every_linked_identity(connection: Connection) -> Iterator[tuple[Identity, in
         for row in rows:
             yield identity_of(row), row.uid_number
         after = rows[-1].identity_id
+    shared = select(ACCOUNTS.c.username, ACCOUNTS.c.uid_number).where(known, ACCOUNTS.c.shared)
+    for username, uid_number in connection.execute(shared.order_by(ACCOUNTS.c.username)):
+        yield holder_of_shared(username), uid_number
 
 
 def every_person(connection: Connection) -> Iterator[PersonFacts]:

@@ -20,6 +20,7 @@ from idmap.adapters.sql import (
     group_paths,
     numbers,
     people,
+    sharing,
 )
 from idmap.adapters.sql.high_water import HighWaterFile
 from idmap.adapters.sql.pages import PageReader
@@ -195,6 +196,12 @@ class SqlReader(RuleReader, PageReader):
             ACCOUNTS.c.rule_id.in_(sorted(rules)), ACCOUNTS.c.state != str(AccountState.TOMBSTONE)
         )
         return self._db.scalar(statement) or 0
+
+    def count_users(self) -> int:
+        return sharing.count_users(self._db)
+
+    def names_taken(self, names: Collection[str]) -> frozenset[str]:
+        return sharing.names_taken(self._db, names, self.salt())
 
     def every_account(self) -> Iterator[Account]:
         return people.every_account(self._db)

@@ -18,6 +18,7 @@ from idmap.domain.guard import GuardReport
 from idmap.domain.plans import (
     Change,
     ChangeShell,
+    CutGrace,
     CutTerms,
     ExtendTerms,
     JoinAccount,
@@ -156,8 +157,9 @@ def _who_and_what(change: Change) -> tuple[str, str]:
                 otherwise = f"the next name of {change.counter.prefix}"
             name = change.spelled or otherwise
             groups = _paths((change.primary_group, *change.secondary_groups))
-            waits = ", pending approval" if change.pending else ""
-            return str(change.identity), f"as {name}, in {groups}, by rule {change.rule_id}{waits}"
+            more = ", shared" if change.shared else ""
+            more += ", pending approval" if change.pending else ""
+            return str(change.identity), f"as {name}, in {groups}, by rule {change.rule_id}{more}"
         case RestoreAccount():
             return change.username, "active again, with everything it had"
         case StartGrace():
@@ -173,7 +175,11 @@ def _who_and_what(change: Change) -> tuple[str, str]:
         case JoinAccount():
             return str(change.identity), f"into {change.username}, by rule {change.rule_id}"
         case LeaveAccount():
-            return change.username, f"no longer used by {change.identity}"
+            instead = ", who gets another" if change.moves else ""
+            return change.username, f"no longer used by {change.identity}{instead}"
+        case CutGrace():
+            until = f"usable to the end of {change.until}"
+            return change.username, f"{until}: denied by rule {change.rule_id}"
         case SuspendDenied():
             return change.username, f"denied by rule {change.rule_id}"
         case ExtendTerms() | CutTerms():
