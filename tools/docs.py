@@ -46,9 +46,9 @@ def error_codes() -> str:
         "The same code stands in the log, the API (`code` of a problem document), the CLI and the PAM message.",
         "Before a credential is proved, the outside sees only `not_accepted` and a reference; the log has the rest.",
     ]
-    for heading, members in _grouped_reasons():
+    for heading, codes in _grouped_reasons():
         lines += ["", f"## {heading}", "", "| Code | Means | Next step |", "|---|---|---|"]
-        for reason in members:
+        for reason in codes:
             text = REASONS[reason]
             lines.append(f"| `{reason}` | {text.sentence} | {text.next_step} |")
     return "\n".join(lines) + "\n"
@@ -260,9 +260,6 @@ _WRITTEN_AS = {
     "document": "the document",
     "groups": "`[groups]`",
     "class": "`[classes.NAME]`",
-    "account-rule": '`[[rules]]` with `effect = "account"`',
-    "add-rule": '`[[rules]]` with `effect = "add"`',
-    "deny-rule": '`[[rules]]` with `effect = "deny"`',
     "when": "`[rules.when]`",
     "part": "each of these",
     "slurm": "`slurm`",
@@ -291,7 +288,16 @@ def _members() -> Iterator[str]:
             if "default" in schema:
                 notes.append(f"default `{_toml(schema['default'])}`")
             means = schema.get("description", "")
-            yield f"| {_WRITTEN_AS[table]} | `{member}` | {', '.join(notes)} | {means} |"
+            yield f"| {_written_as(table, member)} | `{member}` | {', '.join(notes)} | {means} |"
+
+
+def _written_as(table: str, member: str) -> str:
+    """A table's name; of rules, those that may have the member."""
+    if table in _WRITTEN_AS:
+        return _WRITTEN_AS[table]
+    schema = tables()[table][member]
+    effects = [e for e in ("account", "add", "deny") if tables()[f"{e}-rule"].get(member) is schema]
+    return "`[[rules]]`" if len(effects) == 3 else f"`[[rules]]`, {', '.join(effects)}"
 
 
 _SINCE_2 = frozenset(

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from idmap.application.ports import Author, Registry, RegistryReader, RegistryWriter
+from idmap.application.ports import (
+    Author,
+    CredentialKind,
+    Registry,
+    RegistryReader,
+    RegistryWriter,
+)
 from idmap.application.save_rules import (
     RulesChange,
     pin_rules,
@@ -55,6 +61,7 @@ def registry() -> Iterator[Registry]:
         people = [listed(f"p{n}", VO, *([STAFF] if n < 2 else [])) for n in range(PEOPLE)]
         writer.record_listing(listing(*people))
         writer.open_account(opening(person("p0"), "anna"))
+        writer.add_credential(CredentialKind.ADMIN_KEY, "bootstrap", bytes(32), at=NOW)
     yield registry
     registry.close()
 
@@ -245,3 +252,16 @@ def test_a_pin_keeps_a_version_in_force(registry: Registry) -> None:
     ):
         with pytest.raises(NotFound):
             refused()
+
+
+def test_rules_after_which_nobody_could_save_rules_are_refused(registry: Registry) -> None:
+    """Without an admin key in force somebody has to be a site-admin; going back to such rules is refused too."""
+    with registry.write(AUTHOR) as writer:
+        writer.revoke_credential(CredentialKind.ADMIN_KEY, "bootstrap")
+    with pytest.raises(RuleFault) as caught:
+        save_rules(registry, change(), document())
+    assert caught.value.pointer == "/admins"
+    with pytest.raises(RuleFault):
+        roll_back(registry, change(), 1)
+    admin = {"role": "site-admin", "issuer": ISSUER, "subject": "anna"}
+    assert save_rules(registry, change(), {**document(), "format": 2, "admins": [admin]})
