@@ -14,6 +14,7 @@ from idmap.application.link_identities import person_of
 from idmap.application.open_account import facts_with_token
 from idmap.application.ports import Registry, RegistryReader
 from idmap.application.verify_token import TokenVerifier
+from idmap.domain.administrators import held_roles
 from idmap.domain.bans import Ban
 from idmap.domain.checks import Check
 from idmap.domain.claims import VerifiedClaims
@@ -23,6 +24,7 @@ from idmap.domain.doors import Door
 from idmap.domain.errors import IdmapError, NotFound
 from idmap.domain.identity import Identity
 from idmap.domain.reasons import REASONS, Reason
+from idmap.domain.rules import RuleSet
 from idmap.domain.secrets import Secret
 
 
@@ -102,7 +104,7 @@ def _explain(
     facts = person if claims is None else facts_with_token(reader, claims)
     entitled = decide(facts, rules, at)
     considered = consider(facts, rules, entitled.grant)
-    checks = [*trace, *_recorded_checks(recorded, at)]
+    checks = [*trace, *_recorded_checks(recorded, at), _roles_check(recorded, rules)]
     if person.groups != recorded.groups:
         linked = ", ".join(sorted(group.path for group in person.groups - recorded.groups))
         shown = linked or "this one's do not count"
@@ -160,6 +162,15 @@ def _fact_check(recorded: Recorded) -> tuple[Check, ...]:
     """No line where there are none: most sites' rules ask for groups alone."""
     facts = "; ".join(f"{fact.kind} {fact.value}" for fact in sorted(recorded.facts))
     return (Check("facts on record", facts, passed=True),) if facts else ()
+
+
+def _roles_check(recorded: Recorded, rules: RuleSet) -> Check:
+    """Roles of this identity alone, whatever it is linked to; to have none is nothing amiss."""
+    held = held_roles(recorded, rules)
+    shown = ", ".join(sorted(held.roles)) or "none"
+    if held.manages:
+        shown += " of " + ", ".join(sorted(group.path for group in held.manages))
+    return Check("roles at the admin door", shown, passed=True)
 
 
 def _in_force(bans: tuple[Ban, ...], at: int) -> tuple[Ban, ...]:

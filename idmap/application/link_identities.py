@@ -126,6 +126,14 @@ def refuse_evidence(
         return found
 
 
+def concerned_by(evidence: Evidence) -> tuple[Identity, ...]:
+    """Whom a piece of evidence would link: of whom it is said, and who they are said to be."""
+    try:
+        return evidence.identity, _claimed(evidence)
+    except Conflict:
+        return (evidence.identity,)
+
+
 def _open_evidence(reader: RegistryReader, evidence_id: int) -> Evidence:
     found = reader.find_evidence(evidence_id)
     if found is None:

@@ -21,6 +21,7 @@ from idmap.application.questions import (
     ChangeQuestion,
     DifferenceQuestion,
     EvidenceQuestion,
+    GroupMember,
     GroupQuestion,
     IdentityQuestion,
     Page,
@@ -436,6 +437,16 @@ class RegistryReader(Protocol):
     def page_of_groups(
         self, asked: GroupQuestion, *, after: int | str | None = None, limit: int = 100
     ) -> Page[tuple[Group, PosixGroup]]: ...
+    def page_of_members(
+        self, group: Group, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[GroupMember]:
+        """Identities recorded in the group, then accounts that hold it without."""
+        ...
+
+    def suspended_by(self, account_id: int) -> str | None:
+        """The author of the order under which an account is suspended; None when it is not by anybody's order."""
+        ...
+
     def page_of_bans(
         self, asked: BanQuestion, *, after: int | str | None = None, limit: int = 100
     ) -> Page[Ban]: ...

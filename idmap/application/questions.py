@@ -14,6 +14,7 @@ from idmap.domain.accounts import AccountState
 from idmap.domain.differences import DifferenceKind
 from idmap.domain.identity import Identity
 from idmap.domain.linking import EvidenceState
+from idmap.domain.names import Username
 
 Item = TypeVar("Item")
 
@@ -142,3 +143,16 @@ class RulesPin:
     pinned_at: int
     author: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """Somebody in a group, as far as its manager is concerned: nothing of other groups."""
+
+    identity: Identity | None
+    """Recorded in the group; None for an account that holds it without."""
+    active: bool | None
+    """At the identity's source."""
+    username: Username | None
+    state: AccountState | None
+    """Of the account; None without one."""

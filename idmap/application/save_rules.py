@@ -14,14 +14,22 @@ from typing import Any, Final, TypeVar
 
 from idmap.application.compare_rules import RuleComparison, compare_rules
 from idmap.application.gather_surroundings import gather_surroundings
-from idmap.application.ports import Author, Registry, RegistryReader, RegistryWriter
+from idmap.application.ports import (
+    Author,
+    CredentialKind,
+    Registry,
+    RegistryReader,
+    RegistryWriter,
+)
 from idmap.application.questions import RulesPin
+from idmap.domain.administrators import last_administrator_check
 from idmap.domain.decision import day_of
 from idmap.domain.errors import Conflict, NotFound
 from idmap.domain.findings import Finding, require_no_errors
 from idmap.domain.guard import GuardLimits, require_few_losses
 from idmap.domain.reasons import Reason
 from idmap.domain.rule_examples import check_examples
+from idmap.domain.rule_fields import RuleFault
 from idmap.domain.rule_findings import find_in_rules
 from idmap.domain.rules import RuleSet
 
@@ -133,7 +141,9 @@ def _bring_into_force(
             state = _state(reader)
             if change.expect_version is not None and change.expect_version != _newest(reader):
                 raise Conflict(Reason.VERSION_CONFLICT, f"rules are at version {_newest(reader)}")
-            compared = _compare(reader, prepare(reader), change)
+            after = prepare(reader)
+            _require_administrator(reader, after)
+            compared = _compare(reader, after, change)
         try:
             with registry.write(change.author) as writer:
                 if _state(writer) != state:
@@ -142,6 +152,14 @@ def _bring_into_force(
         except _Moved:
             continue
     raise Conflict(Reason.PLAN_STALE, "others keep changing what the what-if rests on")
+
+
+def _require_administrator(reader: RegistryReader, after: RuleSet) -> None:
+    """Somebody can change these rules again."""
+    keys = (one for one in reader.credentials() if one.kind is CredentialKind.ADMIN_KEY)
+    problem = last_administrator_check(after, any(not key.revoked for key in keys))
+    if problem is not None:
+        raise RuleFault(Reason.RULE_INVALID, problem, "/admins")
 
 
 def _compare(reader: RegistryReader, after: RuleSet, change: RulesChange) -> RuleComparison:

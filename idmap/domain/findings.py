@@ -64,6 +64,27 @@ SEVERITIES: Final[Mapping[FindingCode, Severity]] = MappingProxyType(
 )
 
 
+FINDINGS: Final[Mapping[FindingCode, str]] = MappingProxyType(
+    {
+        _C.NEVER_MATCHES: "A condition that nobody can fulfil, as `all` and `none` of the same group.",
+        _C.ALWAYS_DENIED: "Everybody whom the rule matches is denied by another.",
+        _C.UNREACHABLE: "For everybody whom the account rule matches, others come first.",
+        _C.SAME_CONDITION: "Two add or deny rules ask for the same.",
+        _C.CLASS_UNUSED: "No rule gives the class.",
+        _C.CLASS_EXPIRED: "The class's last day is past.",
+        _C.POOL_TOO_LARGE: "The pool has more accounts than its range has numbers.",
+        _C.NAME_TAKEN: "The name of a shared account was issued to something else.",
+        _C.NAME_TWICE: "Two classes, or two groups of a project class, give the same username.",
+        _C.GROUP_UNKNOWN: "Only this rule names the group, and nothing on record does; perhaps a typo.",
+        _C.ENTITLEMENT_FOREIGN: "An entitlement outside the namespace or the authorities of the issuer's profile.",
+        _C.NODE_CLASS_UNKNOWN: "No enrolled node is of the class.",
+        _C.AUDIENCE_MISSING: "A demand at a door for which an issuer has no audience: no token of it is taken there.",
+        _C.NO_EXAMPLES: "The rules carry no examples.",
+    }
+)
+"""What each means, for the docs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing found."""

@@ -129,6 +129,7 @@ class Reason(StrEnum):
     CREDENTIAL_MISSING = "credential_missing"
     CREDENTIAL_REFUSED = "credential_refused"
     ROLE_MISSING = "role_missing"
+    OWN_CASE = "own_case"
     DOOR_REFUSED = "door_refused"
     REQUEST_INVALID = "request_invalid"
     NOT_FOUND = "not_found"
@@ -489,6 +490,9 @@ REASONS: Final = MappingProxyType(
         ),
         Reason.ROLE_MISSING: _T(
             "You may not do this.", "Ask a site administrator for the role that the detail names."
+        ),
+        Reason.OWN_CASE: _T(
+            "Nobody decides this in their own case.", "Ask another administrator who has the role."
         ),
         Reason.DOOR_REFUSED: _T(
             "The component may not ask for that door.",

@@ -10,6 +10,7 @@ import pytest
 
 from idmap.domain.doors import parse_door
 from idmap.domain.findings import (
+    FINDINGS,
     SEVERITIES,
     Finding,
     FindingCode,
@@ -76,8 +77,8 @@ def test_nothing_is_found_where_nothing_is_wrong() -> None:
 
 
 def test_every_code_has_a_severity() -> None:
-    """The table is complete."""
-    assert set(SEVERITIES) == set(FindingCode)
+    """And a meaning: the tables are complete."""
+    assert set(SEVERITIES) == set(FINDINGS) == set(FindingCode)
 
 
 CASES: list[tuple[dict[str, Any], Surroundings | None, FindingCode, str, str]] = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from bench.registry_sites import RULES as BENCHED
 from idmap.domain.conditions import PartName
 from idmap.domain.rule_document import parse_rules
+from idmap.domain.rule_examples import check_examples
 from idmap.domain.rule_fields import RuleFault
 from idmap.domain.rule_schema import members, required, rules_schema, tables
 from tests.domain.test_rules import document as first_format
@@ -24,9 +27,21 @@ from tests.support.registry_scenes import document as scene
 from tests.support.rule_documents import FULL
 
 SCHEMA = jsonschema.Draft202012Validator(rules_schema())
-VALID: list[dict[str, Any]] = [FULL, first_format(), dict(SITE), scene(), BENCHED]
 ROOT = Path(__file__).parents[2]
 
+
+def _in_docs() -> list[dict[str, Any]]:
+    """Every whole document that a page shows."""
+    found = []
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        for block in re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL):
+            document = tomllib.loads(block)
+            if "format" in document:
+                found.append(document)
+    return found
+
+
+VALID: list[dict[str, Any]] = [*_in_docs(), FULL, first_format(), dict(SITE), scene(), BENCHED]
 Step = str | int
 
 
@@ -64,8 +79,9 @@ def test_the_copy_in_the_docs_is_the_schema() -> None:
 
 @pytest.mark.parametrize("number", range(len(VALID)))
 def test_every_document_that_stands_is_valid(number: int) -> None:
-    """Those of both formats, from all over the tests."""
-    parse_rules(VALID[number], 1)
+    """Those of both formats, from all over the tests and the docs; and their examples come out."""
+    rules = parse_rules(VALID[number], 1)
+    check_examples(rules, 1_790_000_000)
     assert list(SCHEMA.iter_errors(VALID[number])) == []
 
 

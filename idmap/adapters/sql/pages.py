@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
 
-from idmap.adapters.sql import changes, differences, evidence, people
+from idmap.adapters.sql import changes, differences, evidence, members, people
 from idmap.adapters.sql.keyset import (
     After,
     Rows,
@@ -60,6 +60,7 @@ from idmap.application.questions import (
     ChangeQuestion,
     DifferenceQuestion,
     EvidenceQuestion,
+    GroupMember,
     GroupQuestion,
     IdentityQuestion,
     Page,
@@ -173,6 +174,14 @@ class PageReader:
         key = POSIX_GROUPS.c.name
         statement = statement.where(begins(key, asked.prefix))
         return page_of(self._db, statement, key, text_of(after), limit, _both_groups)
+
+    def page_of_members(
+        self, group: Group, *, after: After = None, limit: int = 100
+    ) -> Page[GroupMember]:
+        return members.page_of_members(self._db, group, after, limit)
+
+    def suspended_by(self, account_id: int) -> str | None:
+        return members.suspended_by(self._db, account_id)
 
     def page_of_bans(
         self, asked: BanQuestion, *, after: After = None, limit: int = 100

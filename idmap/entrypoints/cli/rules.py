@@ -89,8 +89,11 @@ def apply(
     return Answer(saved, text="\n".join(lines))
 
 
-def _examples_alone(*, file: Path | None, examples: bool, **_: Any) -> Answer | None:
+def _examples_alone(
+    *, file: Path | None, named: Path | None, examples: bool, **_: Any
+) -> Answer | None:
     """Without the service: whether the file's examples come out."""
+    file = file or named
     if file is None:
         if examples:
             raise InvalidInput(Reason.REQUEST_INVALID, "--examples: of which FILE?")
@@ -122,6 +125,7 @@ def try_rules(
         typer.Argument(metavar="[FILE]", help="Rules to try; without it, those in force."),
     ] = None,
     *,
+    named: Annotated[Path | None, typer.Option("--file", hidden=True)] = None,
     examples: Annotated[
         bool, typer.Option("--examples", help="Only the file's own examples; asks no service.")
     ] = False,
@@ -162,6 +166,7 @@ def try_rules(
     Example: idmap rules test rules.toml --people --effect loses
     """
     del examples  # answered before the service is asked
+    file = file or named
     checked = None if file is None else check_file(file)
     body: dict[str, Any] = {}
     if token_file is not None:

@@ -21,6 +21,7 @@ from idmap.entrypoints.http import (
     health_routes,
     link_routes,
     machine_routes,
+    managed_routes,
     node_routes,
     people_routes,
     policy_routes,
@@ -32,6 +33,7 @@ from idmap.entrypoints.http.edge import Edge
 from idmap.entrypoints.http.metrics import ServeMetrics
 from idmap.entrypoints.http.openapi import DocumentedApi
 from idmap.entrypoints.http.parts import Running, ServeParts
+from idmap.entrypoints.http.permissions import ROLES_IN_WORDS
 from idmap.entrypoints.http.problems import add_problem_handlers
 from idmap.entrypoints.http.stream import EventHub
 
@@ -44,6 +46,7 @@ ROUTERS: Final = (
     rule_routes.router,
     people_routes.router,
     group_routes.router,
+    managed_routes.router,
     link_routes.people,
     link_routes.administrators,
     difference_routes.router,
@@ -56,7 +59,8 @@ ROUTERS: Final = (
 
 _DESCRIPTION: Final = (
     "Maps federated identities to stable HPC accounts. Every refusal is an RFC 9457 problem with a `code`, "
-    "a `next_step` and a `correlation_id`; every change needs a reason, in the body or as `Idmap-Reason`."
+    "a `next_step` and a `correlation_id`; every change needs a reason, in the body or as `Idmap-Reason`. "
+    f"{ROLES_IN_WORDS}."
 )
 
 

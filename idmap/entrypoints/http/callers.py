@@ -1,8 +1,9 @@
 """Who stands at which entrance, and the one place where credentials are looked at.
 
 Every route belongs to one entrance, and each entrance takes one kind of credential (law 13): a token for the
-API, a token with the admin audience or an admin key, a component's credential, a node's credential. The check
-runs before anything of the request's body is read. A credential nobody knows is `not_accepted`; one that is
+API, a token with the admin audience or an admin key, a component's credential, a node's credential. At the admin
+door the caller's roles must have the permission that the route needs. Both checks run before anything of the request's
+body is read. A credential nobody knows is `not_accepted`; one that is
 known but belongs elsewhere is told so.
 """
 
@@ -18,12 +19,14 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from idmap.application.administer import require_administrator
+from idmap.application.administrators import admit_administrator
 from idmap.application.ports import Author, CredentialKind, MachineCredential
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import ADMIN, API
 from idmap.domain.errors import Conflict, InvalidInput, Refused, TokenRefused
+from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
+from idmap.domain.roles import EVERYTHING, NOBODY, Held
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.http.answers import answering
 from idmap.entrypoints.http.changing import OneChange, changing, fingerprint, parse_key
@@ -31,6 +34,7 @@ from idmap.entrypoints.http.conditions import Conditions
 from idmap.entrypoints.http.entrances import READING, Entrance
 from idmap.entrypoints.http.openapi import documented
 from idmap.entrypoints.http.parts import ServeParts, running
+from idmap.entrypoints.http.permissions import permission_of, require, with_permission
 
 MAX_REASON: Final = 500
 _BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)", re.ASCII)
@@ -54,6 +58,13 @@ class Caller:
     """As the record of changes writes it."""
     claims: VerifiedClaims | None = None
     credential: MachineCredential | None = None
+    held: Held = NOBODY
+    """What roles they have, at the admin door."""
+
+    @property
+    def identity(self) -> Identity | None:
+        """Of a person; None for a machine."""
+        return None if self.claims is None else self.claims.identity
 
     def sees_detail(self, reason: Reason) -> bool:
         """Administrators and components see private details; others only what concerns their own request."""
@@ -121,7 +132,8 @@ class ApiRoute(_EntranceRoute):
 
 
 class AdminRoute(_EntranceRoute):
-    """An admin key, or an administrator's fresh token with an audience of the admin door.
+    """An admin key, or an administrator's fresh token with an audience of the admin door, and a role that has the
+    permission of the route (`permissions.needs`).
 
     What changes something is one transaction with its conditions, its key and its answer (`changing`), by itself. A
     route only says which thing it changes: `dependencies=[changes(resource)]`. An answer to GET that carries `ETag`
@@ -129,6 +141,10 @@ class AdminRoute(_EntranceRoute):
     """
 
     entrance = Entrance.ADMIN
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self.permission = permission_of(endpoint)
+        super().__init__(path, endpoint, **with_permission(endpoint, self.permission, options))
 
     @staticmethod
     def prepared(endpoint: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
@@ -142,6 +158,7 @@ class AdminRoute(_EntranceRoute):
 
         async def enter(request: Request) -> Response:
             caller, _ = await _enter(request, self.entrance)
+            require(caller.held, self.permission)
             conditions = Conditions.of(request.headers)
             if request.method not in READING:
                 return await _change(request, caller, conditions, handle)
@@ -240,8 +257,10 @@ def _machine(parts: ServeParts, entrance: Entrance, secret: Secret) -> Caller:
 
 
 def _machine_caller(entrance: Entrance, found: MachineCredential) -> Caller:
-    kind = {CredentialKind.ADMIN_KEY: "admin-key"}.get(found.kind, str(found.kind))
-    return Caller(entrance, f"{kind}:{found.name}", credential=found)
+    is_key = found.kind is CredentialKind.ADMIN_KEY
+    kind = "admin-key" if is_key else str(found.kind)
+    held = EVERYTHING if is_key else NOBODY
+    return Caller(entrance, f"{kind}:{found.name}", credential=found, held=held)
 
 
 def _person(parts: ServeParts, entrance: Entrance, token: Secret) -> Caller:
@@ -250,10 +269,11 @@ def _person(parts: ServeParts, entrance: Entrance, token: Secret) -> Caller:
         raise TokenRefused(Reason.CREDENTIAL_REFUSED, f"a token where {entrance} is asked for")
     at = parts.clock()
     claims = parts.verifier.verify(token, door, at)
+    held = NOBODY
     if entrance is Entrance.ADMIN:
         with parts.registry.read() as reader:
-            require_administrator(reader.recorded(claims.identity), reader.rules(), at)
-    return Caller(entrance, f"identity:{claims.identity}", claims=claims)
+            held = admit_administrator(reader, claims, at)
+    return Caller(entrance, f"identity:{claims.identity}", claims=claims, held=held)
 
 
 async def _caller(request: Request) -> Caller:

@@ -36,6 +36,7 @@ from idmap.application.ports import (
     SecretMaker,
 )
 from idmap.domain.errors import Conflict, InvalidInput
+from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.http.conditions import Conditions, Representation
@@ -76,6 +77,8 @@ class Given:
     query: Mapping[str, str]
     body: Any = None
     """Its JSON, as far as it is any."""
+    caller: Identity | None = None
+    """Who asks, for things that not everybody may find."""
 
 
 D = TypeVar("D")
@@ -97,7 +100,12 @@ class _Concerns:
                     ValueError, RecursionError
                 ):  # a route that takes no body never looked at it
                     body = await request.json()
-            given = Given(dict(request.path_params), dict(request.query_params), body)
+            given = Given(
+                dict(request.path_params),
+                dict(request.query_params),
+                body,
+                getattr(getattr(request.state, "caller", None), "identity", None),
+            )
             change.concerns(lambda reader: self.resource(reader, given))
 
 

@@ -9,16 +9,19 @@ from fastapi import APIRouter, Query
 from idmap.application.account_named import account_named
 from idmap.application.questions import DifferenceQuestion
 from idmap.domain.differences import DifferenceKind
+from idmap.domain.roles import Permission
 from idmap.entrypoints.http import paging
 from idmap.entrypoints.http.callers import AdminRoute
 from idmap.entrypoints.http.difference_documents import DifferencesPage, difference_document
 from idmap.entrypoints.http.paging import After, Limit, Text, words
 from idmap.entrypoints.http.parts import Parts
+from idmap.entrypoints.http.permissions import needs
 
 router = APIRouter(route_class=AdminRoute, tags=["people"])
 
 
 @router.get("/v1/differences", summary="Where tokens and sources disagree")
+@needs(Permission.READ)
 def list_differences(
     parts: Parts,
     after: After = None,

@@ -12,6 +12,7 @@ from idmap.application.resolve import Resolved
 from idmap.domain.accounts import AccountState
 from idmap.domain.considered import Considered
 from idmap.domain.reasons import REASONS, Reason
+from idmap.domain.roles import Role
 from idmap.entrypoints.http.answers import Count, Number, Seconds, exact
 from idmap.entrypoints.http.documents import (
     AccountDocument,
@@ -22,6 +23,7 @@ from idmap.entrypoints.http.documents import (
     identity_document,
     recorded_document,
 )
+from idmap.entrypoints.http.managed_documents import PathDocument
 
 
 @exact
@@ -79,7 +81,7 @@ def readiness_document(found: ClassReadiness) -> ClassReadinessDocument:
 
 @exact
 class MeDocument(TypedDict):
-    """The caller's identity, account, decision, and whether the nodes know it yet."""
+    """The caller's identity, account, decision, roles at the admin door, and whether the nodes know it yet."""
 
     identity: IdentityDocument
     account: AccountDocument | None
@@ -89,6 +91,8 @@ class MeDocument(TypedDict):
     entitled: bool
     rule: str | None
     rules_version: Count
+    roles: list[Role]
+    manages: list[PathDocument]
     revision: Count
     ready: dict[str, ClassReadinessDocument]
 

@@ -19,6 +19,7 @@ from idmap.application.open_account import facts_with_token, open_own_account
 from idmap.application.readiness import readiness
 from idmap.application.resolve import Resolved, resolve, resolve_from_memory
 from idmap.domain.accounts import UNKNOWN_TO_NODES, AccountState
+from idmap.domain.administrators import held_roles
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.decision import decide
 from idmap.domain.doors import API, parse_door
@@ -35,6 +36,7 @@ from idmap.entrypoints.http.door_documents import (
     readiness_document,
     resolved_document,
 )
+from idmap.entrypoints.http.managed_documents import path_document
 from idmap.entrypoints.http.parts import Parts, Running, running
 from idmap.entrypoints.http.request_documents import ResolveRequest
 
@@ -142,15 +144,17 @@ def show_me(
         ),
     ] = None,
 ) -> MeDocument:
-    """The caller's identity, account, decision, and whether the nodes know it yet."""
+    """The caller's identity, account, decision, roles at the admin door, and whether the nodes know it yet."""
     claims = _claims(caller.claims)
     at = parts.clock()
     with parts.registry.read() as reader:
         rules = reader.rules()
-        decision = decide(reader.recorded(claims.identity), rules, at, API, claims)
+        recorded = reader.recorded(claims.identity)
+        decision = decide(recorded, rules, at, API, claims)
         entitled = decide(facts_with_token(reader, claims), rules, at)
         newest = reader.revision()
         ready = readiness(reader, newest if revision is None else revision)
+    held = held_roles(recorded, rules)
     grant = entitled.grant
     return {
         "identity": identity_document(claims.identity),
@@ -161,6 +165,8 @@ def show_me(
         "entitled": entitled.allowed,
         "rule": None if grant is None else grant.rule.rule_id,
         "rules_version": rules.version,
+        "roles": sorted(held.roles),
+        "manages": [path_document(one) for one in sorted(held.manages)],
         "revision": newest,
         "ready": {name: readiness_document(found) for name, found in sorted(ready.items())},
     }

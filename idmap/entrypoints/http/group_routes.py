@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from idmap.application.administrators import check_reach
 from idmap.application.local_groups import (
     add_local_group,
     add_member,
@@ -16,6 +17,7 @@ from idmap.application.local_groups import (
 from idmap.application.ports import RegistryReader
 from idmap.application.site_numbers import acknowledge_foreign, check_ranges
 from idmap.domain.errors import NotFound
+from idmap.domain.roles import Permission
 from idmap.entrypoints.http import resources
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, changes
@@ -28,6 +30,7 @@ from idmap.entrypoints.http.documents import (
 )
 from idmap.entrypoints.http.paging import Text, words
 from idmap.entrypoints.http.parts import Parts
+from idmap.entrypoints.http.permissions import needs
 from idmap.entrypoints.http.policy_documents import (
     CheckedRangesDocument,
     HolesDocument,
@@ -81,6 +84,7 @@ class RebindRequest(_Request):
 
 
 @router.post("/v1/groups", summary="Add a site-local group", status_code=201)
+@needs(Permission.ACCOUNTS)
 def post_group(
     body: LocalGroupRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> AddedGroupDocument:
@@ -95,6 +99,7 @@ def post_group(
     summary="Put an account into a site-local group",
     dependencies=[changes(resources.group)],
 )
+@needs(Permission.ACCOUNTS)
 def post_member(
     name: NamedInPath,
     body: MemberRequest,
@@ -105,6 +110,7 @@ def post_member(
     """Until it is taken out again: no nightly run changes it."""
     author = author_of(caller, reason, body.reason)
     with parts.registry.write(author) as writer:
+        check_reach(writer, caller.held, body.account)
         add_member(writer, name, body.account)
         return _shown(writer, name)
 
@@ -114,6 +120,7 @@ def post_member(
     summary="Take an account out of a site-local group",
     dependencies=[changes(resources.group)],
 )
+@needs(Permission.ACCOUNTS)
 def delete_member(
     name: NamedInPath,
     account: NamedInPath,
@@ -123,6 +130,7 @@ def delete_member(
 ) -> OneGroupDocument:
     """Sessions that run already keep the group."""
     with parts.registry.write(author_of(caller, reason)) as writer:
+        check_reach(writer, caller.held, account)
         remove_member(writer, name, account)
         return _shown(writer, name)
 
@@ -141,6 +149,7 @@ def _of_path(reader: RegistryReader, given: Given) -> Representation[OneGroupDoc
     summary="Accept a group that was made anew at its issuer",
     dependencies=[changes(_of_path)],
 )
+@needs(Permission.POLICY)
 def post_rebind(
     body: RebindRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> ReboundGroupDocument:
@@ -151,6 +160,7 @@ def post_rebind(
 
 
 @router.get("/v1/ranges/check", summary="What else on the site uses numbers of the ranges?")
+@needs(Permission.READ)
 def check_site(
     parts: Parts,
     name: Annotated[Text, words("Only this one.", 63)] = None,
@@ -161,6 +171,7 @@ def check_site(
 
 
 @router.post("/v1/ranges/{name}/foreign", summary="Never issue what something else uses")
+@needs(Permission.POLICY)
 def post_foreign(
     name: NamedInPath,
     body: ReasonRequest,

@@ -7,22 +7,27 @@ order out on a private copy: it refuses what the real one would, and changes not
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from idmap.application.administrators import check_reach
 from idmap.application.approve_account import approve_account
 from idmap.application.link_identities import (
     approve_evidence,
+    concerned_by,
     link,
     link_own,
     refuse_evidence,
     unlink,
 )
+from idmap.application.ports import Author, RegistryReader
 from idmap.application.questions import EvidenceQuestion
 from idmap.domain.doors import API
 from idmap.domain.linking import EvidenceState
+from idmap.domain.roles import Permission
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.http import resources
 from idmap.entrypoints.http.answers import One
@@ -46,7 +51,8 @@ from idmap.entrypoints.http.documents import (
     linked_document,
 )
 from idmap.entrypoints.http.paging import After, Limit, words
-from idmap.entrypoints.http.parts import Parts
+from idmap.entrypoints.http.parts import Parts, ServeParts
+from idmap.entrypoints.http.permissions import needs
 from idmap.entrypoints.http.request_documents import (
     IdentityRequest,
     IssuerText,
@@ -106,6 +112,7 @@ def link_my_identity(body: LinkRequest, caller: CallerAt, parts: Parts) -> Linke
     summary="Link an identity to an account",
     dependencies=[changes(resources.account)],
 )
+@needs(Permission.ACCOUNTS)
 def link_identity(
     name: NamedInPath,
     body: LinkOrder,
@@ -116,7 +123,10 @@ def link_identity(
 ) -> LinkedDocument:
     """The identity may never have been seen. One that has an account is not taken from it."""
     author = author_of(caller, reason, body.reason)
-    return linked_document(link(parts.registry, author, name, body.identity(), rehearse=dry_run))
+    identity = body.identity()
+    with _looking(parts, author, dry_run) as reader:
+        check_reach(reader, caller.held, name, identity)
+    return linked_document(link(parts.registry, author, name, identity, rehearse=dry_run))
 
 
 @administrators.delete(
@@ -124,6 +134,7 @@ def link_identity(
     summary="Unlink an identity",
     dependencies=[changes(resources.account)],
 )
+@needs(Permission.ACCOUNTS)
 def unlink_identity(
     name: NamedInPath,
     caller: CallerAt,
@@ -136,6 +147,8 @@ def unlink_identity(
     """Number and name stay with the account; a rule may give the identity an account of its own."""
     author = author_of(caller, reason)
     identity = identity_from(issuer, subject)
+    with _looking(parts, author, dry_run) as reader:
+        check_reach(reader, caller.held, name, identity)
     return linked_document(unlink(parts.registry, author, name, identity, rehearse=dry_run))
 
 
@@ -144,6 +157,7 @@ def unlink_identity(
     summary="Approve a pending account",
     dependencies=[changes(resources.account)],
 )
+@needs(Permission.ACCOUNTS)
 def approve(
     name: NamedInPath,
     body: ReasonRequest,
@@ -153,12 +167,15 @@ def approve(
 ) -> OneAccountDocument:
     """Active from now on, with the groups the rules give today."""
     author = author_of(caller, reason, body.reason)
+    with parts.registry.write(author) as writer:
+        check_reach(writer, caller.held, name)
     approved = approve_account(parts.registry, author, name, parts.clock())
     with parts.registry.read() as reader:
         return resources.shown_account(reader, approved)
 
 
 @administrators.get("/v1/links/evidence", summary="What issuers say of people's other ids")
+@needs(Permission.READ)
 def list_evidence(
     parts: Parts,
     after: After = None,
@@ -177,6 +194,7 @@ def list_evidence(
 
 
 @administrators.get("/v1/links/evidence/{evidence_id}", summary="One piece of evidence")
+@needs(Permission.READ)
 def show_evidence(evidence_id: EvidenceId, parts: Parts) -> One[EvidenceDocument]:
     """Whatever its state, withdrawn or not."""
     with parts.registry.read() as reader:
@@ -189,6 +207,7 @@ def show_evidence(evidence_id: EvidenceId, parts: Parts) -> One[EvidenceDocument
     summary="Approve evidence",
     dependencies=[changes(resources.evidence)],
 )
+@needs(Permission.ACCOUNTS)
 def approve_link(
     evidence_id: EvidenceId,
     body: ReasonRequest,
@@ -199,6 +218,10 @@ def approve_link(
 ) -> LinkedDocument:
     """The claimed identity is linked to the person's account."""
     author = author_of(caller, reason, body.reason)
+    with _looking(parts, author, dry_run) as reader:
+        evidence = reader.find_evidence(evidence_id)
+        if evidence is not None:
+            check_reach(reader, caller.held, None, *concerned_by(evidence))
     found = approve_evidence(parts.registry, author, evidence_id, rehearse=dry_run)
     return linked_document(found)
 
@@ -208,6 +231,7 @@ def approve_link(
     summary="Refuse evidence",
     dependencies=[changes(resources.evidence)],
 )
+@needs(Permission.ACCOUNTS)
 def refuse_link(
     evidence_id: EvidenceId,
     body: ReasonRequest,
@@ -220,3 +244,10 @@ def refuse_link(
     author = author_of(caller, reason, body.reason)
     found = refuse_evidence(parts.registry, author, evidence_id, rehearse=dry_run)
     return evidence_document(found)
+
+
+def _looking(
+    parts: ServeParts, author: Author, dry_run: bool
+) -> AbstractContextManager[RegistryReader]:
+    """The registry as the change will find it; without one, as it is."""
+    return parts.registry.read() if dry_run else parts.registry.write(author)

@@ -16,6 +16,7 @@ from idmap.domain.doors import API, parse_door
 from idmap.domain.errors import InvalidInput, NotFound
 from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
+from idmap.domain.roles import Permission
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.http import paging, resources
 from idmap.entrypoints.http.answers import One
@@ -47,6 +48,7 @@ from idmap.entrypoints.http.paging import (
     words,
 )
 from idmap.entrypoints.http.parts import Parts, ServeParts
+from idmap.entrypoints.http.permissions import needs
 from idmap.entrypoints.http.request_documents import (
     ComponentRequest,
     ExplainRequest,
@@ -58,6 +60,7 @@ router = APIRouter(route_class=AdminRoute, tags=["machines and the record"])
 
 
 @router.get("/v1/nodes", summary="Enrolled nodes")
+@needs(Permission.READ)
 def list_nodes(
     parts: Parts,
     after: After = None,
@@ -77,6 +80,7 @@ def list_nodes(
 
 
 @router.get("/v1/nodes/{name}", summary="One enrolled node")
+@needs(Permission.READ)
 def show_node(name: NamedInPath, parts: Parts) -> One[NodeDocument]:
     """What it last reported; its `ETag` changes with each report."""
     with parts.registry.read() as reader:
@@ -84,6 +88,7 @@ def show_node(name: NamedInPath, parts: Parts) -> One[NodeDocument]:
 
 
 @router.post("/v1/nodes", summary="Enrol a node", status_code=201)
+@needs(Permission.MACHINES)
 def post_node(
     body: NodeRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> EnrolledNodeDocument:
@@ -105,6 +110,7 @@ def post_node(
     summary="Revoke a node's credential",
     dependencies=[changes(resources.node)],
 )
+@needs(Permission.MACHINES)
 def delete_node(
     name: NamedInPath, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> RevokedDocument:
@@ -114,6 +120,7 @@ def delete_node(
 
 
 @router.get("/v1/components", summary="Components")
+@needs(Permission.READ)
 def list_components(parts: Parts, after: After = None, limit: Limit = 1000) -> ComponentsPage:
     """Each with the doors whose tokens it may present; revoked ones too, in the order they were made."""
     with parts.registry.read() as reader:
@@ -122,6 +129,7 @@ def list_components(parts: Parts, after: After = None, limit: Limit = 1000) -> C
 
 
 @router.get("/v1/components/{name}", summary="One component")
+@needs(Permission.READ)
 def show_component(name: NamedInPath, parts: Parts) -> One[ComponentDocument]:
     """While its credential is in force."""
     with parts.registry.read() as reader:
@@ -129,6 +137,7 @@ def show_component(name: NamedInPath, parts: Parts) -> One[ComponentDocument]:
 
 
 @router.post("/v1/components", summary="Add a component", status_code=201)
+@needs(Permission.MACHINES)
 def post_component(
     body: ComponentRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> AddedComponentDocument:
@@ -150,6 +159,7 @@ def post_component(
     summary="Revoke a component's credential",
     dependencies=[changes(resources.component)],
 )
+@needs(Permission.MACHINES)
 def delete_component(
     name: NamedInPath, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> RevokedDocument:
@@ -159,6 +169,7 @@ def delete_component(
 
 
 @router.get("/v1/changes", summary="The record of changes")
+@needs(Permission.READ)
 def list_changes(
     parts: Parts,
     after: After = None,
@@ -196,6 +207,7 @@ def list_changes(
 
 
 @router.get("/v1/changes/verify", summary="Check the record of changes")
+@needs(Permission.READ)
 def verify_changes(parts: Parts) -> VerifiedChangesDocument:
     """Every commitment and the chain; a problem names what is broken."""
     with parts.registry.read() as reader:
@@ -203,6 +215,7 @@ def verify_changes(parts: Parts) -> VerifiedChangesDocument:
 
 
 @router.get("/v1/runs", summary="Provisioning runs")
+@needs(Permission.READ)
 def list_runs(
     parts: Parts, after: After = None, limit: Annotated[int, Query(ge=1, le=200)] = 20
 ) -> RunsPage:
@@ -213,6 +226,7 @@ def list_runs(
 
 
 @router.get("/v1/explain", summary="Why has an identity or an account what it has, or has not?")
+@needs(Permission.READ)
 def show_explanation(
     parts: Parts,
     issuer: paging.Issuer = None,
@@ -228,6 +242,7 @@ def show_explanation(
 
 
 @router.post("/v1/explain", summary="Why has a person, or has not, an account?")
+@needs(Permission.READ)
 def explain(body: ExplainRequest, parts: Parts) -> ExplanationsDocument:
     """Every check and rule in order. The token is not repeated, stored or logged."""
     if body.issuer is not None and body.token is None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query
 
 from idmap.application.account_named import account_named
 from idmap.application.administer import add_ban, lift_ban, move_account
+from idmap.application.administrators import check_own_ban, check_reach
 from idmap.application.ports import Author
 from idmap.application.questions import (
     AccountQuestion,
@@ -16,9 +17,10 @@ from idmap.application.questions import (
     IdentityQuestion,
 )
 from idmap.domain.accounts import AccountEvent, AccountState
+from idmap.domain.roles import Permission
 from idmap.entrypoints.http import paging, resources
 from idmap.entrypoints.http.answers import Json, One
-from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
+from idmap.entrypoints.http.callers import AdminRoute, Caller, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, changes
 from idmap.entrypoints.http.documents import (
     AccountsPage,
@@ -37,6 +39,7 @@ from idmap.entrypoints.http.documents import (
 )
 from idmap.entrypoints.http.paging import After, Limit, Text, asked_identity, words
 from idmap.entrypoints.http.parts import Parts, ServeParts
+from idmap.entrypoints.http.permissions import needs
 from idmap.entrypoints.http.request_documents import (
     AskedDay,
     BanRequest,
@@ -50,6 +53,7 @@ router = APIRouter(route_class=AdminRoute, tags=["people"])
 
 
 @router.get("/v1/accounts", summary="Accounts")
+@needs(Permission.READ)
 def list_accounts(
     parts: Parts,
     after: After = None,
@@ -93,6 +97,7 @@ def list_accounts(
 
 
 @router.get("/v1/accounts/{name}", summary="One account")
+@needs(Permission.READ)
 def show_account(name: NamedInPath, parts: Parts) -> One[OneAccountDocument]:
     """By username, or by uid number: no username is all digits."""
     with parts.registry.read() as reader:
@@ -104,6 +109,7 @@ def show_account(name: NamedInPath, parts: Parts) -> One[OneAccountDocument]:
     summary="Suspend an account",
     dependencies=[changes(resources.account)],
 )
+@needs(Permission.SUSPEND)
 def suspend_account(
     name: NamedInPath,
     body: ReasonRequest,
@@ -113,7 +119,7 @@ def suspend_account(
 ) -> OneAccountDocument:
     """It keeps everything and may not log in. On security grounds, ban: that is at once and past every plan."""
     author = author_of(caller, reason, body.reason)
-    return _moved(parts, name, author, AccountEvent.SUSPENDED_BY_PERSON)
+    return _moved(parts, caller, name, author, AccountEvent.SUSPENDED_BY_PERSON)
 
 
 @router.post(
@@ -121,6 +127,7 @@ def suspend_account(
     summary="Restore a suspended account",
     dependencies=[changes(resources.account)],
 )
+@needs(Permission.SUSPEND)
 def restore_account(
     name: NamedInPath,
     body: ReasonRequest,
@@ -130,7 +137,7 @@ def restore_account(
 ) -> OneAccountDocument:
     """Active again, with everything it had."""
     author = author_of(caller, reason, body.reason)
-    return _moved(parts, name, author, AccountEvent.RESTORED_BY_PERSON)
+    return _moved(parts, caller, name, author, AccountEvent.RESTORED_BY_PERSON)
 
 
 @router.post(
@@ -138,6 +145,7 @@ def restore_account(
     summary="Close an account for good",
     dependencies=[changes(resources.account)],
 )
+@needs(Permission.ACCOUNTS)
 def close_account(
     name: NamedInPath,
     body: ReasonRequest,
@@ -147,10 +155,11 @@ def close_account(
 ) -> OneAccountDocument:
     """There is no way back; its name and number are never given again."""
     author = author_of(caller, reason, body.reason)
-    return _moved(parts, name, author, AccountEvent.CLOSED)
+    return _moved(parts, caller, name, author, AccountEvent.CLOSED)
 
 
 @router.get("/v1/groups", summary="Groups that have a gid")
+@needs(Permission.READ)
 def list_groups(
     parts: Parts,
     after: After = None,
@@ -169,6 +178,7 @@ def list_groups(
 
 
 @router.get("/v1/groups/{name}", summary="One group")
+@needs(Permission.READ)
 def show_group(name: NamedInPath, parts: Parts) -> One[OneGroupDocument]:
     """By name, or by gid number: no name is all digits."""
     with parts.registry.read() as reader:
@@ -176,6 +186,7 @@ def show_group(name: NamedInPath, parts: Parts) -> One[OneGroupDocument]:
 
 
 @router.get("/v1/identities", summary="Identities, or what is on record about one")
+@needs(Permission.READ)
 def list_identities(
     parts: Parts,
     after: After = None,
@@ -214,6 +225,7 @@ def list_identities(
 
 
 @router.get("/v1/bans", summary="Bans")
+@needs(Permission.READ)
 def list_bans(
     parts: Parts,
     after: After = None,
@@ -245,6 +257,7 @@ def list_bans(
 
 
 @router.get("/v1/bans/{ban_id}", summary="One ban")
+@needs(Permission.READ)
 def show_ban(ban_id: BanId, parts: Parts) -> One[BanDocument]:
     """Until it is lifted; over by its date or not."""
     with parts.registry.read() as reader:
@@ -252,6 +265,7 @@ def show_ban(ban_id: BanId, parts: Parts) -> One[BanDocument]:
 
 
 @router.post("/v1/bans", summary="Ban an account or an identity", status_code=201)
+@needs(Permission.BAN)
 def post_ban(
     body: BanRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> BanDocument:
@@ -269,15 +283,23 @@ def post_ban(
 
 
 @router.delete("/v1/bans/{ban_id}", summary="Lift a ban", dependencies=[changes(resources.ban)])
+@needs(Permission.BAN)
 def delete_ban(
     ban_id: BanId, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> LiftedBanDocument:
-    """The ban stays on the record."""
-    lift_ban(parts.registry, author_of(caller, reason), ban_id)
+    """The ban stays on the record. Nobody lifts a ban that reaches themselves."""
+    author = author_of(caller, reason)
+    with parts.registry.write(author) as writer:
+        check_own_ban(writer, caller.identity, ban_id)
+    lift_ban(parts.registry, author, ban_id)
     return {"lifted": ban_id}
 
 
-def _moved(parts: ServeParts, name: str, author: Author, event: AccountEvent) -> OneAccountDocument:
+def _moved(
+    parts: ServeParts, caller: Caller, name: str, author: Author, event: AccountEvent
+) -> OneAccountDocument:
+    with parts.registry.write(author) as writer:
+        check_reach(writer, caller.held, name)
     moved = move_account(parts.registry, author, name, event)
     with parts.registry.read() as reader:
         return resources.shown_account(reader, moved)

@@ -16,12 +16,14 @@ from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Issuer
 from idmap.domain.issuer_document import parse_profile
 from idmap.domain.reasons import Reason
+from idmap.domain.roles import Permission
 from idmap.entrypoints.http import resources
 from idmap.entrypoints.http.answers import Json, One
 from idmap.entrypoints.http.callers import AdminRoute, CallerAt, ReasonHeader, author_of
 from idmap.entrypoints.http.changing import Given, changes
 from idmap.entrypoints.http.paging import words
 from idmap.entrypoints.http.parts import Parts
+from idmap.entrypoints.http.permissions import needs
 from idmap.entrypoints.http.policy_documents import (
     AddedRangeDocument,
     IssuerDocument,
@@ -39,6 +41,7 @@ Document = Annotated[FreeDocument, Body()]
 
 
 @router.get("/v1/issuers", summary="Trusted issuers, or one profile")
+@needs(Permission.READ)
 def list_issuers(
     parts: Parts,
     issuer: Annotated[str | None, words("The exact string: its profile alone.", 2048)] = None,
@@ -57,6 +60,7 @@ def list_issuers(
     summary="Trust an issuer, or change its profile",
     dependencies=[changes(resources.issuer)],
 )
+@needs(Permission.POLICY)
 def put_issuer(
     body: Document, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> IssuerDocument:
@@ -73,6 +77,7 @@ def put_issuer(
     summary="Stop trusting an issuer",
     dependencies=[changes(resources.issuer)],
 )
+@needs(Permission.POLICY)
 def delete_issuer(
     caller: CallerAt,
     parts: Parts,
@@ -85,6 +90,7 @@ def delete_issuer(
 
 
 @router.get("/v1/ranges", summary="Number ranges")
+@needs(Permission.READ)
 def list_ranges(parts: Parts) -> RangesDocument:
     """Every range and how far it is used."""
     with parts.registry.read() as reader:
@@ -92,6 +98,7 @@ def list_ranges(parts: Parts) -> RangesDocument:
 
 
 @router.post("/v1/ranges", summary="Add a range", status_code=201)
+@needs(Permission.POLICY)
 def post_range(
     body: RangeRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
 ) -> AddedRangeDocument:

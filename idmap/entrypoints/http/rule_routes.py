@@ -31,6 +31,7 @@ from idmap.application.try_rules import (
 )
 from idmap.domain.doors import parse_door
 from idmap.domain.errors import NotFound
+from idmap.domain.roles import Permission
 from idmap.domain.rule_diff import diff_rules
 from idmap.domain.rule_examples import failing_examples
 from idmap.domain.rule_schema import rules_schema
@@ -43,6 +44,7 @@ from idmap.entrypoints.http.changing import Given, changes
 from idmap.entrypoints.http.conditions import EntityTag
 from idmap.entrypoints.http.paging import After
 from idmap.entrypoints.http.parts import Parts, ServeParts
+from idmap.entrypoints.http.permissions import needs
 from idmap.entrypoints.http.policy_routes import Document, without_reason
 from idmap.entrypoints.http.request_documents import RulesTestRequest, VersionRequest
 from idmap.entrypoints.http.rule_documents import (
@@ -87,6 +89,7 @@ ExpectVersion = Annotated[
 
 
 @router.get("/v1/rules", summary="The newest rules")
+@needs(Permission.READ)
 def show_rules(parts: Parts) -> One[RulesDocument]:
     """The document as saved, and which version is in force. Version 0 has no rules: nobody gets an account."""
     with parts.registry.read() as reader:
@@ -94,12 +97,14 @@ def show_rules(parts: Parts) -> One[RulesDocument]:
 
 
 @router.get("/v1/rules/schema", summary="JSON Schema of rule documents")
+@needs(Permission.READ)
 def show_schema() -> RulesSchemaDocument:
     """Draft 2020-12; both formats. What it refuses is refused; the parser knows more."""
     return cast("RulesSchemaDocument", rules_schema())
 
 
 @router.get("/v1/rules/versions", summary="Versions of the rules")
+@needs(Permission.READ)
 def list_rules_versions(
     parts: Parts, after: After = None, limit: Annotated[int, Query(ge=1, le=100)] = 50
 ) -> RulesVersionsPage:
@@ -110,6 +115,7 @@ def list_rules_versions(
 
 
 @router.get("/v1/rules/versions/{version}", summary="One version of the rules")
+@needs(Permission.READ)
 def show_rules_version(version: Version, parts: Parts) -> One[RulesDocument]:
     """Every version is kept."""
     with parts.registry.read() as reader:
@@ -120,6 +126,7 @@ def show_rules_version(version: Version, parts: Parts) -> One[RulesDocument]:
 @router.get(
     "/v1/rules/versions/{version}/diff/{other}", summary="What differs between two versions"
 )
+@needs(Permission.READ)
 def diff_versions(version: Version, other: Version, parts: Parts) -> One[RulesDiffDocument]:
     """Classes, rules, demands, administrators and examples added, removed, and changed member by member."""
     with parts.registry.read() as reader:
@@ -132,6 +139,7 @@ def diff_versions(version: Version, other: Version, parts: Parts) -> One[RulesDi
 @router.put(
     "/v1/rules", summary="Save a new version of the rules", dependencies=[changes(resources.rules)]
 )
+@needs(Permission.POLICY)
 def put_rules(
     body: Document,
     caller: CallerAt,
@@ -155,6 +163,7 @@ def put_rules(
     summary="Save an old version anew",
     dependencies=[changes(resources.rules)],
 )
+@needs(Permission.POLICY)
 def post_rollback(
     body: VersionRequest,
     caller: CallerAt,
@@ -170,6 +179,7 @@ def post_rollback(
 
 
 @router.get("/v1/rules/pin", summary="The pinned version")
+@needs(Permission.READ)
 def show_pin(parts: Parts) -> One[PinDocument]:
     """While a version is pinned it is in force, whatever is saved after it."""
     with parts.registry.read() as reader:
@@ -177,6 +187,7 @@ def show_pin(parts: Parts) -> One[PinDocument]:
 
 
 @router.put("/v1/rules/pin", summary="Pin a version", dependencies=[changes(resources.rules_pin)])
+@needs(Permission.POLICY)
 def put_pin(
     body: VersionRequest,
     caller: CallerAt,
@@ -198,6 +209,7 @@ def put_pin(
     summary="Let the newest version be in force",
     dependencies=[changes(resources.rules_pin)],
 )
+@needs(Permission.POLICY)
 def delete_pin(
     caller: CallerAt, parts: Parts, accept_loss: AcceptLoss = None, reason: ReasonHeader = None
 ) -> PinnedDocument:
@@ -208,6 +220,7 @@ def delete_pin(
 
 
 @router.post("/v1/rules/test", summary="What would change?")
+@needs(Permission.READ)
 def try_rules(body: RulesTestRequest, parts: Parts) -> VerdictDocument | WhatIfDocument:
     """Decides for one identity or token, or for everybody on record: counts first, people on request. Saves nothing.
 

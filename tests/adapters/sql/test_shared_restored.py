@@ -134,7 +134,7 @@ def test_a_number_in_no_range_of_today_is_waited_for(host: Host) -> None:
 
 def test_a_transaction_that_was_lost_leaves_the_name_to_the_account(host: Host) -> None:
     """The journal was written, the commit never came: the next opener gets what was promised."""
-    with pytest.raises(ZeroDivisionError), host.registry.write(AUTHOR) as writer:
+    with pytest.raises(ZeroDivisionError), host.registry.write(AUTHOR) as writer:  # noqa: PT012  # what is lost
         writer.open_account(opening(person("anna-too"), "atlasprd", shared=True))
         writer.finish()  # type: ignore[attr-defined]
         raise ZeroDivisionError

@@ -254,6 +254,7 @@ def _enrich(site: Site) -> None:
         assert site.newcomer(name, groups=["course"]).status_code == 202
     with site.registry.write(SETUP) as writer:
         writer.record_listing(_listing())
+        writer.pin_rules(2)
         writer.save_differences(
             [
                 Difference(Identity(Issuer(ISSUER), Subject(name)), HPC, kind, NOW, NOW)
