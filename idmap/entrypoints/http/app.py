@@ -91,12 +91,13 @@ def create_app(parts: ServeParts) -> FastAPI:
     )
     metrics = ServeMetrics(parts.registry, parts.clock)
     asserted = AssertedGroups()
-    comparing = Comparing(
-        asserted, parts.registry, parts.clock, every_seconds=parts.compare_seconds
-    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Of this start: its waiting belongs to one event loop.
+        comparing = Comparing(
+            asserted, parts.registry, parts.clock, every_seconds=parts.compare_seconds
+        )
         await hub.start()
         await comparing.start()
         try:
