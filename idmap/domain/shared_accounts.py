@@ -171,26 +171,35 @@ def in_order_of_arrival(arriving: Iterable[Sharer]) -> Iterator[Sharer]:
 def _without_anybody(
     account: Account, members: Sequence[Sharer], banned: bool, at: int
 ) -> Standing:
-    """Nobody is entitled. A member whom a rule denies leaves while others keep it through its grace."""
+    """Nobody is entitled. Whom a rule denies leaves while there are others, who keep it through its grace; where all
+    are denied, whoever is denied without grace does."""
     grace_is_over = account.grace_until is not None and day_of(at) > account.grace_until
-    denied = [one for one in members if one.decision.denied_by is not None]
-    others = [one for one in members if one.decision.denied_by is None]
+    mildest = min(map(_denial, members), default=0)
+    kept = [one for one in members if _denial(one) == mildest]
+    denied = [one for one in members if _denial(one) > mildest]
     leaving: list[Sharer] = []
     if not banned and (account.state in AT_REST or grace_is_over):
         leaving = [one for one in members if one.elsewhere and one.elsewhere.grant is not None]
-    elif not banned and others:
+    elif not banned:
         leaving = denied
     if not members or account.state is AccountState.TOMBSTONE:
         return Standing(None, leaving=tuple(leaving))
-    kept = [one for one in members if one not in leaving]
-    judged = min(others or denied, key=lambda one: (_grace_of(one.decision), one.recorded.identity))
-    classes = frozenset[str]().union(*(one.decision.denied_classes for one in kept))
+    staying = [one for one in members if one not in leaving]
+    judged = min(kept, key=lambda one: (_grace_of(one.decision), one.recorded.identity))
+    classes = frozenset[str]().union(*(one.decision.denied_classes for one in staying))
     decision = replace(judged.decision, grant=None, denied_classes=classes)
-    return Standing(decision, _groups(kept or members), tuple(leaving))
+    return Standing(decision, _groups(staying or members), tuple(leaving))
 
 
 def _is_banned(people: Iterable[Sharer], at: int) -> bool:
     return any(ban.holds(at) for one in people for ban in one.recorded.bans)
+
+
+def _denial(sharer: Sharer) -> int:
+    """How strictly a rule denies them: not at all, with some grace, at once."""
+    if sharer.decision.denied_by is None:
+        return 0
+    return 1 if _grace_of(sharer.decision) else 2
 
 
 def _grace_of(decision: Decision) -> int:
