@@ -34,7 +34,8 @@ def gather_standings(reader: RegistryReader, rules: RuleSet, at: int) -> Standin
         else:
             closed.add(name)
     closed |= {Username(name) for name in reader.names_taken(unknown)}
-    return Standings(pools, shared, frozenset(closed))
+    banned = frozenset(issuer for issuer, _ in reader.credential_bans().issuers_at(at))
+    return Standings(pools, shared, frozenset(closed), banned)
 
 
 def stuck_names(reader: RegistryReader, rules: RuleSet) -> Iterator[str]:
