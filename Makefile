@@ -38,7 +38,7 @@ test-all: check ## that, and what takes longer
 	@$(PYTHON) tools/mutate.py
 
 .PHONY: bench
-bench: setup ## against the peers and the limits, side by side; BENCH=nss,verify,resolve,registry SIZES=1000,100000 ROUNDS=15 PEERS=0
+bench: setup ## against the peers and the limits, side by side; BENCH=nss,verify,resolve,registry,rules SIZES=1000,100000 ROUNDS=15 PEERS=0
 	@$(AS_ROOT) bench/packages
 	@$(MAKE) -s -C bench/c
 	@$(AS_ROOT) env PYTHONPATH=.:deploy/demo/site BENCH='$(BENCH)' SIZES='$(SIZES)' ROUNDS='$(ROUNDS)' PEERS='$(PEERS)' SAMPLE='$(SAMPLE)' DATABASES='$(DATABASES)' \

@@ -1,8 +1,8 @@
 """`make bench`: measures in a private host, prints the table, keeps the figures in build/bench.
 
-BENCH chooses the parts (nss, verify, resolve, registry; all by default), ROUNDS how many paired rounds, SIZES the
-populations of nss and registry; for nss SAMPLE is how many accounts SSSD is filled with, and PEERS=0 leaves it out;
-for registry DATABASES is sqlite, postgresql or both.
+BENCH chooses the parts (nss, verify, resolve, registry, rules; all by default), ROUNDS how many paired rounds, SIZES
+the populations of nss, registry and rules; for nss SAMPLE is how many accounts SSSD is filled with, and PEERS=0 leaves
+it out; for registry DATABASES is sqlite, postgresql or both.
 Exit status 0 also when a target is missed (the table says so); 1 when something could not be measured.
 """
 
@@ -24,13 +24,14 @@ from bench.places import PROJECT
 from bench.registry import measure
 from bench.registry_table import registry_table
 from bench.resolve import measure_resolve, resolve_table
+from bench.rules import measure_rules, rules_table
 from bench.table import nss_table
 from bench.verify import measure_verify, verify_table
 from demo_site.private_host import PrivateHost, PrivateHostError, Service
 
 OUT = PROJECT / "build" / "bench"
-PARTS = ("nss", "verify", "resolve", "registry")
-SIZES = {"nss": "1000,100000,1000000", "registry": "1000,10000,100000"}
+PARTS = ("nss", "verify", "resolve", "registry", "rules")
+SIZES = {"nss": "1000,100000,1000000", "registry": "1000,10000,100000", "rules": "100000"}
 """Where none are asked for. A million accounts take the registry minutes to fill."""
 LIMIT_SECONDS = 3600.0
 """For the NSS part; on two busy cores it takes ten minutes."""
@@ -105,6 +106,9 @@ def run_part(part: str, settings: Mapping[str, str]) -> tuple[dict[str, Any], st
         sizes = [int(size) for size in settings["SIZES"].split(",")]
         found = measure(sizes, rounds, settings["DATABASES"].split(","))
         return {"machine": machine(), "databases": found}, registry_table(found)
+    if part == "rules":
+        measured = measure_rules([int(size) for size in settings["SIZES"].split(",")], rounds)
+        return {"machine": machine(), **measured}, rules_table(measured)
     samples = measure_verify(rounds) if part == "verify" else measure_resolve(rounds)
     table = verify_table(samples) if part == "verify" else resolve_table(samples)
     return {"machine": machine(), "nanoseconds": samples}, table

@@ -37,11 +37,12 @@ from idmap.application.ports import (  # noqa: E402
 )
 from idmap.application.provision import RunRequest, run_provision  # noqa: E402
 from idmap.domain.doors import Door, DoorKind  # noqa: E402
+from idmap.domain.facts import FactKind  # noqa: E402
 from idmap.domain.groups import Group  # noqa: E402
+from idmap.domain.guard import GuardLimits  # noqa: E402
 from idmap.domain.identity import Issuer  # noqa: E402
 from idmap.domain.issuers import IssuerProfile  # noqa: E402
 from idmap.domain.numbers import NumberRange, RangePurpose  # noqa: E402
-from idmap.domain.provisioning import GuardLimits  # noqa: E402
 from idmap.domain.secrets import Secret  # noqa: E402
 from idmap.entrypoints.clock import system_clock  # noqa: E402
 
@@ -97,10 +98,14 @@ class TimedSource:
         self.name, self.issuer = self.inner.name, self.inner.issuer
 
     def observe(
-        self, watched: frozenset[Group], progress: Progress, known: Mapping[Group, str]
+        self,
+        watched: frozenset[Group],
+        progress: Progress,
+        known: Mapping[Group, str],
+        facts: frozenset[FactKind],
     ) -> Listing:
         began = time.perf_counter()
-        listing = self.inner.observe(watched, progress, known)
+        listing = self.inner.observe(watched, progress, known, facts)
         self.seconds = time.perf_counter() - began
         self.peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if self.leave_out:

@@ -81,7 +81,7 @@ class Population:
     def write_records(self, path: Path) -> None:
         """The input of idmap-compile: groups by gid, users by uid."""
         with path.open("w") as out:
-            out.write("idmap-posix\t1\nrevision\t1\ncreated\t1700000000\nnot_after\t2000000000\n")
+            out.write("idmap-posix\t2\nrevision\t1\ncreated\t1700000000\nnot_after\t2000000000\n")
             out.write(f"window\tuid\t{FIRST_UID}\t{FIRST_GID - 1}\n")
             out.write(f"window\tgid\t{FIRST_GID}\t{FIRST_GID + 999_999}\n")
             for index in range(self.group_count):
@@ -91,7 +91,7 @@ class Population:
                 secondary = ",".join(map(str, gids[1:]))
                 out.write(
                     f"user\t{name}\t{account.uid_number}\t{gids[0]}\tactive\t0\t0\t/home/{name}"
-                    f"\t/bin/bash\tPerson {account.number}\t{secondary}\n"
+                    f"\t/bin/bash\tPerson {account.number}\t{secondary}\t0\n"
                 )
             out.write(f"end\t{self.group_count}\t{self.size}\n")
 

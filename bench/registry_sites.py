@@ -23,7 +23,7 @@ from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuers import GroupsDialect, IssuerProfile
 from idmap.domain.names import Username
 from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.provisioning import OpenAccount, OpenGroup
+from idmap.domain.plans import OpenAccount, OpenGroup
 from tests.support.postgresql import Cluster
 
 ISSUER: Final = Issuer("https://iam.example.org/")

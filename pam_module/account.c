@@ -17,10 +17,12 @@ static const char *const reason_codes[IDMAP_REASON_COUNT] = {
     [IDMAP_ACCOUNT_UNKNOWN] = "account_unknown",
     [IDMAP_BANNED] = "banned",
     [IDMAP_ACCOUNT_SUSPENDED] = "account_suspended",
+    [IDMAP_NODE_CLASS_REFUSED] = "node_class_refused",
     [IDMAP_ACCOUNT_EXPIRED] = "account_expired",
     [IDMAP_GRACE_ENDED] = "grace_ended",
     [IDMAP_SNAPSHOT_EXPIRED] = "snapshot_expired",
     [IDMAP_CLOCK_SKEW] = "clock_skew",
+    [IDMAP_TOKEN_DEMANDED] = "token_demanded",
     [IDMAP_LOCAL_ACCOUNT] = "local_account",
 };
 
@@ -51,6 +53,8 @@ decide(const struct posix_db *posix, const struct bans_db *bans, const struct po
         return IDMAP_BANNED;
     if (user->state == USER_SUSPENDED)
         return IDMAP_ACCOUNT_SUSPENDED;
+    if ((user->flags & USER_FLAG_ELSEWHERE) != 0)
+        return IDMAP_NODE_CLASS_REFUSED;
     if (day_has_passed(user->expires_day, now))
         return IDMAP_ACCOUNT_EXPIRED;
     if (user->state == USER_GRACE && day_has_passed(user->grace_day, now))
@@ -59,7 +63,7 @@ decide(const struct posix_db *posix, const struct bans_db *bans, const struct po
         return IDMAP_SNAPSHOT_EXPIRED;
     if (bans->clock_skew)
         return IDMAP_CLOCK_SKEW;
-    return IDMAP_OK;
+    return (user->flags & USER_FLAG_TOKEN_ONLY) != 0 ? IDMAP_TOKEN_DEMANDED : IDMAP_OK;
 }
 
 enum idmap_reason
@@ -76,6 +80,8 @@ idmap_account_check(const char *posix_path, const char *bans_path, const char *n
         goto done;
     switch (posix_db_by_name(&posix, POSIX_USER, name, &user)) {
     case POSIX_FOUND:
+        if ((user.flags & ~USER_FLAGS_KNOWN) != 0)
+            break;
         memcpy(out->name, user.name, user.name_length);
         out->uid_number = user.number;
         out->gid_number = user.gid_number;

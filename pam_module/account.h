@@ -16,16 +16,19 @@
 /* Every outcome, in the order of precedence: the first that applies is the answer. */
 enum idmap_reason {
     IDMAP_OK = 0,
-    IDMAP_FILES_UNREADABLE,  /* posix.db or bans.db missing, wrong owner/mode/length/header, bad
-                                offset */
-    IDMAP_ACCOUNT_UNKNOWN,   /* posix.db is sound and has no such name */
-    IDMAP_BANNED,            /* in bans.db, and the ban has not ended */
-    IDMAP_ACCOUNT_SUSPENDED, /* state suspended */
-    IDMAP_ACCOUNT_EXPIRED,   /* the account's last day has passed */
-    IDMAP_GRACE_ENDED,       /* state grace, and the last day of grace has passed */
-    IDMAP_SNAPSHOT_EXPIRED,  /* effective time is past posix.db's not-after */
+    IDMAP_FILES_UNREADABLE,   /* posix.db or bans.db missing, wrong owner/mode/length/header, bad
+                                 offset, unknown flag of the account */
+    IDMAP_ACCOUNT_UNKNOWN,    /* posix.db is sound and has no such name */
+    IDMAP_BANNED,             /* in bans.db, and the ban has not ended */
+    IDMAP_ACCOUNT_SUSPENDED,  /* state suspended */
+    IDMAP_NODE_CLASS_REFUSED, /* for nodes of other classes */
+    IDMAP_ACCOUNT_EXPIRED,    /* the account's last day has passed */
+    IDMAP_GRACE_ENDED,        /* state grace, and the last day of grace has passed */
+    IDMAP_SNAPSHOT_EXPIRED,   /* effective time is past posix.db's not-after */
     IDMAP_CLOCK_SKEW, /* the node's clock runs ahead of the newest signed time; set by the agent */
-    IDMAP_LOCAL_ACCOUNT, /* for callers: the system's answer for the name is not our record */
+    IDMAP_TOKEN_DEMANDED, /* nothing else is against a login, but that it has to show a token: for
+                             a caller who saw one it is IDMAP_OK */
+    IDMAP_LOCAL_ACCOUNT,  /* for callers: the system's answer for the name is not our record */
     IDMAP_REASON_COUNT
 };
 
@@ -46,8 +49,9 @@ enum idmap_reason idmap_account_check(const char *posix_path, const char *bans_p
                                       const char *name, int64_t now, struct idmap_account *out);
 
 /* The stable code of a reason, as in docs/error-codes.md: "ok", "node_files_unreadable",
- * "account_unknown", "banned", "account_suspended", "account_expired", "grace_ended",
- * "snapshot_expired", "clock_skew", "local_account". Never NULL. */
+ * "account_unknown", "banned", "account_suspended", "node_class_refused", "account_expired",
+ * "grace_ended", "snapshot_expired", "clock_skew", "token_demanded", "local_account". Never NULL.
+ */
 const char *idmap_reason_code(enum idmap_reason reason);
 
 #endif

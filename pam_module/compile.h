@@ -15,7 +15,7 @@
 
 enum status { STATUS_DONE, STATUS_REFUSED, STATUS_USAGE, STATUS_FAILED };
 
-#define FIELD_MAX 11
+#define FIELD_MAX 12
 
 /* A text file, read line by line and split at tabs. */
 struct input {

@@ -17,7 +17,7 @@ static const char help[] =
     "       idmap-compile settle --out FILE\n"
     "       idmap-compile --help | --version\n"
     "\n"
-    "Compiles text records (idmap-posix 1, idmap-bans 1) into posix.db or bans.db, checks every\n"
+    "Compiles text records (idmap-posix 2, idmap-bans 1) into posix.db or bans.db, checks every\n"
     "invariant itself, and installs the result in one step: the old file or the new one, never\n"
     "neither. `settle` ends a replacement that was interrupted, by marking the replaced file.\n"
     "\n"

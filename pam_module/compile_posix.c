@@ -15,7 +15,7 @@
 #define RECORD_MAX (USER_AT_STRINGS + 4096 + SECONDARY_MAX * 4 + 8)
 
 /* The fields of a user's line. */
-enum { NAME = 1, UID, GID, STATE, EXPIRES_DAY, GRACE_DAY, HOME, SHELL, GECOS, SECONDARY };
+enum { NAME = 1, UID, GID, STATE, EXPIRES_DAY, GRACE_DAY, HOME, SHELL, GECOS, SECONDARY, FLAGS };
 
 /* The number in field `i`, at most `max`. */
 static uint64_t
@@ -97,8 +97,8 @@ parse_head(struct build *b)
 {
     uint64_t created, not_after;
 
-    if (input_head(&b->in, "idmap-posix", UINT32_MAX) != 1)
-        refuse(&b->in, "version_unknown", "not version 1");
+    if (input_head(&b->in, "idmap-posix", UINT32_MAX) != 2)
+        refuse(&b->in, "version_unknown", "not version 2");
     store_u64(b->header + POSIX_AT_REVISION, input_head(&b->in, "revision", UINT64_MAX));
     created = input_head(&b->in, "created", INT64_MAX);
     not_after = input_head(&b->in, "not_after", INT64_MAX);
@@ -236,6 +236,7 @@ parse_user(struct build *b)
     check_path(b, SHELL);
     check_gecos(b);
     parse_state(b, record);
+    store_u32(record + USER_AT_FLAGS, (uint32_t)number(b, FLAGS, USER_FLAGS_KNOWN));
     if (b->out.offset / REFERENCE_UNIT > UINT32_MAX - RECORD_MAX)
         refuse(in, "too_large", "too many users");
     record[RECORD_AT_NAME_LENGTH] = (unsigned char)in->length[NAME];
@@ -275,7 +276,7 @@ static const struct record_kind {
     int stage;
     void (*parse)(struct build *b);
 } record_kinds[] = {
-    {"user", 11, STAGE_USERS, parse_user},      {"group", 3, STAGE_GROUPS, parse_group},
+    {"user", 12, STAGE_USERS, parse_user},      {"group", 3, STAGE_GROUPS, parse_group},
     {"window", 4, STAGE_WINDOWS, parse_window}, {"end", 3, STAGE_END, parse_end},
     {"idmap-posix", 2, STAGE_HEAD, NULL}, /* known, but over once the others come */
     {"revision", 2, STAGE_HEAD, NULL},          {"created", 2, STAGE_HEAD, NULL},

@@ -69,12 +69,18 @@ enum posix_key { KEY_NAME, KEY_NUMBER, KEY_COUNT };
 #define USER_AT_EXPIRES_DAY 24
 #define USER_AT_GRACE_DAY 28
 #define USER_AT_GID_COUNT 32
+#define USER_AT_FLAGS 36
 /* name, gecos, home, shell, each with its zero; then, 4-aligned, the gids */
 #define USER_AT_STRINGS 40
 
 #define GROUP_AT_MEMBER_COUNT 12
 #define GROUP_AT_MEMBERS_SIZE 20 /* bytes of all member names with their zeros */
 #define GROUP_AT_STRINGS 24      /* name with its zero; then references to users, 4-aligned */
+
+/* What the agent found against an account on this node's class. Logins know them; NSS does not. */
+#define USER_FLAG_ELSEWHERE 1u  /* not to be used here */
+#define USER_FLAG_TOKEN_ONLY 2u /* a login shows a token */
+#define USER_FLAGS_KNOWN (USER_FLAG_ELSEWHERE | USER_FLAG_TOKEN_ONLY)
 
 enum user_state { USER_ACTIVE, USER_GRACE, USER_SUSPENDED, USER_STATE_COUNT };
 

@@ -19,10 +19,12 @@ static const int pam_codes[IDMAP_REASON_COUNT] = {
     [IDMAP_ACCOUNT_UNKNOWN] = PAM_PERM_DENIED,
     [IDMAP_BANNED] = PAM_PERM_DENIED,
     [IDMAP_ACCOUNT_SUSPENDED] = PAM_PERM_DENIED,
+    [IDMAP_NODE_CLASS_REFUSED] = PAM_PERM_DENIED,
     [IDMAP_ACCOUNT_EXPIRED] = PAM_ACCT_EXPIRED,
     [IDMAP_GRACE_ENDED] = PAM_PERM_DENIED,
     [IDMAP_SNAPSHOT_EXPIRED] = PAM_AUTHINFO_UNAVAIL,
     [IDMAP_CLOCK_SKEW] = PAM_AUTHINFO_UNAVAIL,
+    [IDMAP_TOKEN_DEMANDED] = PAM_PERM_DENIED,
     [IDMAP_LOCAL_ACCOUNT] = PAM_PERM_DENIED,
 };
 
@@ -54,6 +56,7 @@ take_argument(struct idmap_settings *settings, const char *argument)
     } paths[] = {
         {"posix=", &settings->posix_path},
         {"bans=", &settings->bans_path},
+        {"local_groups=", &settings->local_groups_path},
         {"socket=", &settings->socket_path},
         {"verifier_user=", &settings->verifier_user},
     };
@@ -112,6 +115,7 @@ idmap_begin(struct idmap_login *login, pam_handle_t *pam, int flags, int argc, c
         .flags = flags,
         .settings = {.posix_path = "/var/lib/idmap/posix.db",
                      .bans_path = "/var/lib/idmap/bans.db",
+                     .local_groups_path = "/var/lib/idmap/local-groups",
                      .socket_path = "/run/idmap/verify.sock",
                      .verifier_user = "idmap-verify",
                      .verifier_uid = -1},
@@ -197,6 +201,15 @@ idmap_refuse(const struct idmap_login *login, const struct idmap_refusal *refusa
     return refusal->pam_code;
 }
 
+static bool
+has_shown_token(const struct idmap_login *login)
+{
+    const void *shown = NULL;
+
+    return pam_get_data(login->pam, IDMAP_TOKEN_SHOWN, &shown) == PAM_SUCCESS &&
+           (uintptr_t)shown == login->record.uid_number;
+}
+
 int
 idmap_account_phase(const struct idmap_login *login)
 {
@@ -211,7 +224,7 @@ idmap_account_phase(const struct idmap_login *login)
     if (reason == IDMAP_ACCOUNT_UNKNOWN &&
         (login->standing == IDMAP_NAMELESS || login->settings.windows.count == 0))
         return PAM_IGNORE;
-    if (reason == IDMAP_OK) {
+    if (reason == IDMAP_OK || (reason == IDMAP_TOKEN_DEMANDED && has_shown_token(login))) {
         if (idmap_system_agrees(login))
             return PAM_SUCCESS;
         reason = IDMAP_LOCAL_ACCOUNT;

@@ -110,7 +110,8 @@ judge(const struct idmap_login *login, const struct idmap_verify_reply *reply, c
     pam_syslog(login->pam, LOG_INFO,
                "event=login_accepted username=%s uid_number=%u ref=%s rhost=%s", login->record.name,
                (unsigned int)reply->uid_number, reply->ref, rhost);
-    return PAM_SUCCESS;
+    /* For the account phase. The number itself is kept in the pointer's place: nothing to free. */
+    return pam_set_data(login->pam, IDMAP_TOKEN_SHOWN, (void *)(uintptr_t)reply->uid_number, NULL);
 }
 
 /* Has the verifier judge `secret`; `refusal` brings a ref for the case that it does not answer. */
@@ -167,16 +168,11 @@ idmap_authenticate(const struct idmap_login *login)
     }
     refusal.pam_code = PAM_AUTH_ERR;
     refusal.reason = NULL;
+    (void)pam_set_data(login->pam, IDMAP_TOKEN_SHOWN, NULL, NULL);
     code = ask_for_credential(login, secret, &refusal.reason);
     if (code == PAM_SUCCESS)
         code = refusal.reason == NULL ? verify(login, secret, &refusal)
                                       : idmap_refuse(login, &refusal);
     explicit_bzero(secret, sizeof secret);
     return code;
-}
-
-int
-idmap_set_credentials(const struct idmap_login *login)
-{
-    return login->in_file ? PAM_SUCCESS : PAM_USER_UNKNOWN;
 }

@@ -10,8 +10,11 @@
 #include "account.h"
 #include "posix_db.h"
 
+/* Under this name a handle keeps the uid number whose token `auth` accepted. */
+#define IDMAP_TOKEN_SHOWN "idmap_token_shown"
+
 struct idmap_settings {
-    const char *posix_path, *bans_path, *socket_path, *verifier_user;
+    const char *posix_path, *bans_path, *local_groups_path, *socket_path, *verifier_user;
     int64_t verifier_uid;      /* -1: that of verifier_user */
     struct id_windows windows; /* the uid numbers that are idmap's on this node */
     bool debug;
@@ -72,10 +75,12 @@ void idmap_printable(char *out, size_t size, const char *text);
 int idmap_authenticate(const struct idmap_login *login);
 
 /* `setcred`: PAM_SUCCESS for a name in posix.db, else PAM_USER_UNKNOWN; see
- * docs/verify-protocol.md. */
+ * docs/verify-protocol.md. Adds to the process the groups of the node's own that the account has
+ * here; one that cannot be given is logged, and keeps nobody out. */
 int idmap_set_credentials(const struct idmap_login *login);
 
-/* `account`: may this name log in now, however it proved itself? PAM_IGNORE if it is not ours. */
+/* `account`: may this name log in now, however it proved itself? PAM_IGNORE if it is not ours.
+ * A token counts as shown if `auth` of the same handle accepted one of this account. */
 int idmap_account_phase(const struct idmap_login *login);
 
 #endif

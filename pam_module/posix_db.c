@@ -50,6 +50,7 @@ take_user(const unsigned char *bytes, struct posix_record *user)
     user->strings_size +=
         user->gecos_length + user->home_length + load_u16(bytes + USER_AT_SHELL_LENGTH) + 3;
     user->count = load_u32(bytes + USER_AT_GID_COUNT);
+    user->flags = load_u32(bytes + USER_AT_FLAGS);
 }
 
 static bool

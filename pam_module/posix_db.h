@@ -68,6 +68,7 @@ struct posix_record {
     enum user_state state;
     uint32_t expires_day; /* last day, in days since the epoch; 0: none */
     uint32_t grace_day;
+    uint32_t flags; /* unchecked: what an unknown one forbids is for logins to fear, not for NSS */
 };
 
 /* Maps and checks `path`: its owner and mode, how it opens, places of the sections. False leaves

@@ -24,9 +24,11 @@ static const struct {
     {"identity_unknown", "Nobody here is linked to this identity. First-time users call POST /v1/me/account with a token for the API."},
     {"issuer_unavailable", "The identity provider could not be asked. Try again when it answers."},
     {"local_account", "This node has an account of its own under that name or number. An administrator renames the node's own account; 'idmap-agent status' lists clashes."},
+    {"node_class_refused", "The account may not be used on nodes of this kind. Log in elsewhere; 'idmap accounts show' lists the node classes, 'idmap explain' the rule."},
     {"node_files_unreadable", "This node's account files cannot be read. An administrator runs 'idmap-agent verify' and 'idmap-agent sync --once' on the node."},
     {"service_unavailable", "The idmap service does not answer. Try again later."},
     {"snapshot_expired", "This node's account data is too old to admit anybody. An administrator looks at 'idmap-agent status'; the service may be out of reach."},
+    {"token_demanded", "This node wants an access token; a key or certificate does not do here. Log in with an access token; 'idmap rules show' lists what the door demands of it."},
     {"token_expired", "The token has expired. Request a fresh token."},
     {"not_accepted", "The credential was not accepted. Give the reference to the site's support; the log holds the reason."},
 };

@@ -23,7 +23,7 @@ from idmap.domain.errors import InvalidInput, TokenRefused, Unavailable
 from idmap.domain.identity import Issuer
 from idmap.domain.issuers import IssuerProfile, find_profile
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import parse_rules
+from idmap.domain.rule_document import parse_rules
 from idmap.domain.secrets import Secret
 from tests.entrypoints.http.site import PORTAL, RULES, Site, make_site
 from tests.support.tokens import (

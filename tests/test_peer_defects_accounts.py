@@ -18,8 +18,8 @@ from idmap.domain.doors import ADMIN, API
 from idmap.domain.errors import InvalidInput
 from idmap.domain.groups import Group
 from idmap.domain.numbers import NumberRange, RangePurpose
+from idmap.domain.plans import OpenGroup
 from idmap.domain.posix import Windows, check_record, user_line
-from idmap.domain.provisioning import OpenGroup
 from tests.entrypoints.http.site import PORTAL, SETUP, Site, make_site
 from tests.support.registries import make_registry
 from tests.support.registry_scenes import (

@@ -1,8 +1,10 @@
 """Writes the documents that are made from code, or with `--check` tells which of them are stale.
 
 docs/error-codes.md from `idmap.domain.reasons`, docs/settings.md from `idmap.entrypoints.settings`, docs/cli.md
-from the commands' own `--help`, the table in docs/issuers.md from `idmap.domain.profiles`, pam_module/reserved.h
-from `idmap.domain.names`, pam_module/reasons.h from `idmap.domain.reasons`.
+from the commands' own `--help`, the table in docs/issuers.md from `idmap.domain.profiles`, those in docs/rules.md and
+docs/rules.schema.json from `idmap.domain.rule_schema` and `findings`, those in docs/admin-api.md from
+`idmap.domain.roles`, pam_module/reserved.h from `idmap.domain.names`, pam_module/reasons.h
+from `idmap.domain.reasons`.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,9 +23,12 @@ import typer
 from pydantic import BaseModel
 
 from idmap.domain import reasons as reasons_module
+from idmap.domain.findings import FINDINGS, SEVERITIES
 from idmap.domain.names import REFUSED_ON_NODES
 from idmap.domain.profiles import READY_MADE
 from idmap.domain.reasons import REASONS, Reason
+from idmap.domain.roles import PERMISSION_MEANS, ROLE_MEANS, Role, roles_with
+from idmap.domain.rule_schema import members, required, rules_schema, tables
 from idmap.entrypoints import settings as settings_module
 from idmap.entrypoints.settings import AgentSettings, ServiceSettings
 
@@ -40,9 +46,9 @@ def error_codes() -> str:
         "The same code stands in the log, the API (`code` of a problem document), the CLI and the PAM message.",
         "Before a credential is proved, the outside sees only `not_accepted` and a reference; the log has the rest.",
     ]
-    for heading, members in _grouped_reasons():
+    for heading, codes in _grouped_reasons():
         lines += ["", f"## {heading}", "", "| Code | Means | Next step |", "|---|---|---|"]
-        for reason in members:
+        for reason in codes:
             text = REASONS[reason]
             lines.append(f"| `{reason}` | {text.sentence} | {text.next_step} |")
     return "\n".join(lines) + "\n"
@@ -196,9 +202,6 @@ def _command(command: Any, name: str) -> list[str]:
 
 def issuers() -> str:
     """The page as written, with the table of ready-made profiles in its place."""
-    page = (ROOT / "docs/issuers.md").read_text(encoding="utf-8")
-    start, end = "<!-- ready-made: made by `make docs` -->\n", "<!-- end -->\n"
-    before, _, rest = page.partition(start)
     lines = [
         "| Profile | For | Groups are read from | Header `typ` | Only the site knows |",
         "|---|---|---|---|---|",
@@ -211,7 +214,100 @@ def issuers() -> str:
         types = ", ".join(f"`{kind}`" if kind else "absent" for kind in members["accepted_types"])
         needs = ", ".join(f"`{member}`" for member in ready.needs)
         lines.append(f"| `{name}` | {ready.summary} | {claims} | {types} | {needs} |")
+    return _with_tables("docs/issuers.md", "ready-made", lines)
+
+
+def admin_api() -> str:
+    """The page as written, with the tables of roles and permissions in their place."""
+    lines = ["| Role | |", "|---|---|"]
+    lines += [f"| `{role}` | {means} |" for role, means in ROLE_MEANS.items()]
+    lines += [
+        "",
+        f"| Permission | | {' | '.join(Role)} |",
+        "|---|---|" + ":-:|" * len(Role),
+    ]
+    for permission, means in PERMISSION_MEANS.items():
+        having = roles_with(permission)
+        cells = " | ".join("✓" if role in having else "" for role in Role)
+        lines.append(f"| `{permission}` | {means} | {cells} |")
+    return _with_tables("docs/admin-api.md", "roles", lines)
+
+
+def _with_tables(name: str, marker: str, lines: list[str]) -> str:
+    page = (ROOT / name).read_text(encoding="utf-8")
+    start, end = f"<!-- {marker}: made by `make docs` -->\n", "<!-- end -->\n"
+    before, _, rest = page.partition(start)
     return before + start + "\n".join(lines) + "\n" + end + rest.partition(end)[2]
+
+
+def rules_page() -> str:
+    """The page as written, with the members of every table and the findings in their places."""
+    page = (ROOT / "docs/rules.md").read_text(encoding="utf-8")
+    page = _between(page, "<!-- members: made by `make docs` -->\n", "\n".join(_members()))
+    lines = ["| Code | Severity | Means |", "|---|---|---|"]
+    for code, means in FINDINGS.items():
+        lines.append(f"| `{code}` | {SEVERITIES[code]} | {means} |")
+    return _between(page, "<!-- findings: made by `make docs` -->\n", "\n".join(lines))
+
+
+def _between(page: str, start: str, made: str) -> str:
+    before, _, rest = page.partition(start)
+    end = "<!-- end -->\n"
+    return f"{before}{start}{made}\n{end}{rest.partition(end)[2]}"
+
+
+_WRITTEN_AS = {
+    "document": "the document",
+    "groups": "`[groups]`",
+    "class": "`[classes.NAME]`",
+    "when": "`[rules.when]`",
+    "part": "each of these",
+    "slurm": "`slurm`",
+    "demand": "`[[demands]]`",
+    "admin": "`[[admins]]`",
+    "example": "`[[examples]]`",
+    "expect": "`expect`",
+}
+
+
+def _members() -> Iterator[str]:
+    """One table; what every kind of rule has is told once."""
+    yield "| In | Member | | Means |"
+    yield "|---|---|---|---|"
+    for table, found in tables().items():
+        for member, schema in found.items():
+            if table in ("add-rule", "deny-rule") and schema is tables()["account-rule"].get(
+                member
+            ):
+                continue
+            notes = []
+            if member in required(table):
+                notes.append("needed")
+            if table in _SINCE_2 or member not in members(table, 1):
+                notes.append("format 2")
+            if "default" in schema:
+                notes.append(f"default `{_toml(schema['default'])}`")
+            means = schema.get("description", "")
+            yield f"| {_written_as(table, member)} | `{member}` | {', '.join(notes)} | {means} |"
+
+
+def _written_as(table: str, member: str) -> str:
+    """A table's name; of rules, those that may have the member."""
+    if table in _WRITTEN_AS:
+        return _WRITTEN_AS[table]
+    schema = tables()[table][member]
+    effects = [e for e in ("account", "add", "deny") if tables()[f"{e}-rule"].get(member) is schema]
+    return "`[[rules]]`" if len(effects) == 3 else f"`[[rules]]`, {', '.join(effects)}"
+
+
+_SINCE_2 = frozenset(
+    {"add-rule", "deny-rule", "when", "part", "slurm", "demand", "example", "expect"}
+)
+
+
+def rules_json_schema() -> str:
+    """The schema, for those who have no service at hand."""
+    return json.dumps(rules_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def reserved_header() -> str:
@@ -265,9 +361,11 @@ SHOWN_AT_LOGIN = (
     Reason.IDENTITY_UNKNOWN,
     Reason.ISSUER_UNAVAILABLE,
     Reason.LOCAL_ACCOUNT,
+    Reason.NODE_CLASS_REFUSED,
     Reason.NODE_FILES_UNREADABLE,
     Reason.SERVICE_UNAVAILABLE,
     Reason.SNAPSHOT_EXPIRED,
+    Reason.TOKEN_DEMANDED,
     Reason.TOKEN_EXPIRED,
     Reason.NOT_ACCEPTED,
 )
@@ -309,6 +407,9 @@ MADE: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings,
     "docs/cli.md": cli,
     "docs/issuers.md": issuers,
+    "docs/admin-api.md": admin_api,
+    "docs/rules.md": rules_page,
+    "docs/rules.schema.json": rules_json_schema,
     "pam_module/reserved.h": reserved_header,
     "pam_module/reasons.h": reasons_header,
 }

@@ -1,6 +1,6 @@
 /*
  * Writes the file that bare.c maps: bare_build OUT <records, where records are
- * `idmap-posix 1`.
+ * `idmap-posix 2`.
  *
  * Trusts its input: it is a measuring instrument, fed by bench/population.py
  * alone.
@@ -208,7 +208,7 @@ main(int argc, char **argv)
         line[strcspn(line, "\n")] = '\0';
         while (rest != NULL && count < 16)
             field[count++] = strsep(&rest, "\t");
-        if (strcmp(field[0], "user") == 0 && count == 11)
+        if (strcmp(field[0], "user") == 0 && count == 12)
             add_user(field, sizeof(header));
         else if (strcmp(field[0], "group") == 0)
             add_group(field);

@@ -15,13 +15,11 @@ from idmap.application.ports import (
     SecretMaker,
 )
 from idmap.domain.accounts import Account, AccountEvent
-from idmap.domain.decision import Recorded, account_reason
 from idmap.domain.doors import DoorKind, parse_door, ssh_door
-from idmap.domain.errors import Conflict, InvalidInput, NotFound, Refused
+from idmap.domain.errors import Conflict, InvalidInput, NotFound
 from idmap.domain.identity import Issuer
 from idmap.domain.issuers import IssuerProfile, check_distinct
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import RuleSet
 from idmap.domain.secrets import Secret
 
 _PREFIXES = {
@@ -30,26 +28,6 @@ _PREFIXES = {
     CredentialKind.NODE: "idmap-node-",
 }
 """So that a person, or a scanner of repositories, recognises a leaked secret."""
-
-
-def require_administrator(recorded: Recorded, rules: RuleSet, at: int) -> None:
-    """Raises Refused unless the identity may use the admin door: named by the rules, active, not banned.
-
-    Reasons: BANNED or the account's own, ROLE_MISSING.
-    """
-    if recorded.account is not None:
-        reason = account_reason(recorded.account, recorded.bans, at)
-        # To wait for approval says nothing against a person; the role is the identity's, not the account's.
-        if reason not in {Reason.OK, Reason.ACCOUNT_AWAITS_APPROVAL}:
-            raise Refused(reason, str(recorded.identity))
-    elif any(ban.holds(at) for ban in recorded.bans):
-        raise Refused(Reason.BANNED, str(recorded.identity))
-    named = any(
-        recorded.identity == admin.identity or admin.group in recorded.groups
-        for admin in rules.administrators
-    )
-    if not named or not recorded.active_at_source:
-        raise Refused(Reason.ROLE_MISSING, "an entry under [[admins]] in the rules")
 
 
 def save_issuer(registry: Registry, author: Author, profile: IssuerProfile) -> None:

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from idmap.application.differences import difference_check
 from idmap.application.link_identities import person_of
 from idmap.application.open_account import facts_with_token
 from idmap.application.ports import Registry, RegistryReader
 from idmap.application.verify_token import TokenVerifier
+from idmap.domain.administrators import held_roles
 from idmap.domain.bans import Ban, BanKind
 from idmap.domain.checks import Check
 from idmap.domain.claims import VerifiedClaims
-from idmap.domain.decision import Considered, Recorded, account_reason, decide
+from idmap.domain.considered import Considered, consider, would_let_in
+from idmap.domain.decision import Recorded, account_reason, decide
 from idmap.domain.doors import Door
 from idmap.domain.errors import IdmapError, NotFound
 from idmap.domain.identity import Identity
 from idmap.domain.reasons import REASONS, Reason
+from idmap.domain.rules import RuleSet
 from idmap.domain.secrets import Secret
 
 
@@ -99,10 +103,11 @@ def _explain(
     person = person_of(reader, recorded)
     facts = person if claims is None else facts_with_token(reader, claims)
     entitled = decide(facts, rules, at)
+    considered = consider(facts, rules, entitled.grant)
     identity = recorded.identity
     token_id = None if claims is None else claims.token_id
     refused = reader.credential_bans(issuer=identity.issuer, token_id=token_id)
-    checks = [*trace, *_recorded_checks(recorded, at)]
+    checks = [*trace, *_recorded_checks(recorded, at), _roles_check(recorded, rules)]
     of_tokens = refused.find(identity.issuer, token_id, at)
     if of_tokens is not None:
         checks.append(Check("tokens of its issuer accepted", _shown(of_tokens), passed=False))
@@ -113,6 +118,13 @@ def _explain(
     if facts.groups != person.groups:
         added = ", ".join(sorted(group.path for group in facts.groups - person.groups))
         checks.append(Check("groups this token may put on record", added, passed=True))
+    if facts.facts != person.facts:
+        changed = [f"+ {fact}" for fact in sorted(facts.facts - person.facts)]
+        changed += [f"- {fact}" for fact in sorted(person.facts - facts.facts)]
+        checks.append(Check("facts this token may put on record", "; ".join(changed), passed=True))
+    difference = None if claims is None else difference_check(reader, claims)
+    if difference is not None:
+        checks.append(difference)
     if door is not None:
         reasons = decide(recorded, rules, at, door, claims, refused).reasons
     elif recorded.account is not None:
@@ -121,12 +133,12 @@ def _explain(
         reasons = entitled.reasons
     helps = [REASONS[reason].next_step for reason in reasons if reason is not Reason.OK]
     if not entitled.allowed:
-        helps.extend(_missing(facts, entitled.considered))
+        helps.extend(_missing(facts, considered))
     return Explanation(
         identity=recorded.identity,
         door=door,
         checks=tuple(checks),
-        considered=entitled.considered,
+        considered=considered,
         recorded=recorded,
         reasons=reasons,
         rules_version=rules.version,
@@ -140,6 +152,7 @@ def _recorded_checks(recorded: Recorded, at: int) -> tuple[Check, ...]:
     checks = [
         Check("active at the source", str(recorded.identity), recorded.active_at_source),
         Check("groups on record", groups, bool(recorded.groups)),
+        *_fact_check(recorded),
         Check("no ban in force", _bans(recorded, at), not _in_force(recorded.bans, at)),
     ]
     if account is None:
@@ -149,6 +162,21 @@ def _recorded_checks(recorded: Recorded, at: int) -> tuple[Check, ...]:
     if account.grace_until is not None:
         shown += f" until {account.grace_until}"
     return (*checks, Check("account", f"{shown}: {reason}", reason is Reason.OK))
+
+
+def _fact_check(recorded: Recorded) -> tuple[Check, ...]:
+    """No line where there are none: most sites' rules ask for groups alone."""
+    facts = "; ".join(f"{fact.kind} {fact.value}" for fact in sorted(recorded.facts))
+    return (Check("facts on record", facts, passed=True),) if facts else ()
+
+
+def _roles_check(recorded: Recorded, rules: RuleSet) -> Check:
+    """Roles of this identity alone, whatever it is linked to; to have none is nothing amiss."""
+    held = held_roles(recorded, rules)
+    shown = ", ".join(sorted(held.roles)) or "none"
+    if held.manages:
+        shown += " of " + ", ".join(sorted(group.path for group in held.manages))
+    return Check("roles at the admin door", shown, passed=True)
 
 
 def _in_force(bans: tuple[Ban, ...], at: int) -> tuple[Ban, ...]:
@@ -188,4 +216,4 @@ def _missing(recorded: Recorded, considered: tuple[Considered, ...]) -> tuple[st
         return ("The source has to list this person as active again.",)
     if not considered:
         return ("The site has no rules; an administrator saves some with 'idmap rules apply'.",)
-    return tuple(f"Rule {rule.rule_id} would match a {rule.condition}." for rule in considered)
+    return would_let_in(considered)

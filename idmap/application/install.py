@@ -7,8 +7,9 @@ The order makes every crash safe (law 7; tests kill the agent after each step):
     3  chunks and manifest are cached         whatever follows can be repeated without the service
     4  trust.db    a new identity without its record is refused (account_unknown); numbers never change owners, so an
                    old identity with a new record is the same person
-    5  posix.db    names and numbers
-    6  the state file
+    5  local-groups   the node's own groups that accounts have here; a name without its record gets none
+    6  posix.db    names and numbers
+    7  the state file
 
 Each file is replaced in one step; a failure leaves the last good ones. What clashes with the node's own
 accounts is left out of both files and reported (law 10). Fetching and writing are behind ports; signatures are
@@ -41,6 +42,8 @@ from idmap.application.install_view import (
     Masked,
     PosixView,
     compiler_input,
+    count_elsewhere,
+    local_groups_text,
     mask,
     merge,
 )
@@ -57,8 +60,10 @@ class Built:
 
     posix: bytes
     """For `idmap-compile posix`."""
+    local_groups: bytes
     trust: TrustContent
     masked: tuple[Masked, ...]
+    elsewhere: int
 
 
 class Installer:
@@ -67,6 +72,7 @@ class Installer:
     def __init__(
         self,
         *,
+        node_class: str,
         service: Service,
         verifier: Verifier,
         files: NodeFiles,
@@ -74,6 +80,7 @@ class Installer:
         clock: Callable[[], int],
         reached: Reached = NOT_REACHED,
     ) -> None:
+        self._node_class = node_class
         self._service = service
         self._verifier = verifier
         self._files = files
@@ -134,7 +141,7 @@ class Installer:
         return True
 
     def _build(self, manifest: Manifest, local: LocalAccounts) -> Built:
-        built = build_files(manifest, self._files, local, self._reader)
+        built = build_files(manifest, self._files, local, self._node_class, self._reader)
         self._reader.keep_only(frozenset(chunk.sha256 for chunk in manifest.posix))
         return built
 
@@ -175,7 +182,7 @@ class Installer:
             installed is not None
             and (installed.revision, installed.created) == (manifest.revision, manifest.created)
             and self._files.has_trust(manifest.revision, manifest.created)
-            and state.local_digest == _digest(local)
+            and state.local_digest == _digest(local, self._node_class)
         )
 
     def _cache_chunks(self, manifest: Manifest) -> None:
@@ -193,6 +200,8 @@ class Installer:
         self._reached(Step.MANIFEST_SAVED)
         files.install_trust(built.trust)
         self._reached(Step.TRUST_INSTALLED)
+        files.install_local_groups(built.local_groups)
+        self._reached(Step.LOCAL_GROUPS_INSTALLED)
         files.install_posix(built.posix)
         self._reached(Step.POSIX_INSTALLED)
         now = self._clock()
@@ -208,7 +217,9 @@ class Installer:
                 installed_at=now,
                 signed_time=max(state.signed_time, manifest.created),
                 masked=built.masked,
-                local_digest=_digest(local),
+                elsewhere=built.elsewhere,
+                token_only=self._node_class in manifest.token_only,
+                local_digest=_digest(local, self._node_class),
             )
         )
         self._reached(Step.STATE_WRITTEN)
@@ -226,9 +237,13 @@ class Installer:
 
 
 def build_files(
-    manifest: Manifest, files: NodeFiles, local: LocalAccounts, reader: ChunkReader | None = None
+    manifest: Manifest,
+    files: NodeFiles,
+    local: LocalAccounts,
+    node_class: str,
+    reader: ChunkReader | None = None,
 ) -> Built:
-    """Everything that goes into posix.db and trust.db, from cached chunks; `reader` may know some already.
+    """Everything that goes into the node's files, from cached chunks; `reader` may know some already.
 
     Raises NodeInstallFailed: MANIFEST_INVALID, NAME_REFUSED, NUMBER_REFUSED … for a record that no node
     installs, whoever signed it; DOWNLOAD_FAILED when a chunk is not in the cache.
@@ -250,8 +265,16 @@ def build_files(
         revision=manifest.revision,
         created=manifest.created,
         not_after=manifest.not_after,
+        node_class=node_class,
+        token_only=node_class in manifest.token_only,
     )
-    return Built(posix, _trust_content(manifest, files, view), masked)
+    return Built(
+        posix=posix,
+        local_groups=local_groups_text(view, local),
+        trust=_trust_content(manifest, files, view),
+        masked=masked,
+        elsewhere=count_elsewhere(view, node_class),
+    )
 
 
 def note_failure(files: NodeFiles, now: int, during: str, error: IdmapError) -> None:
@@ -291,6 +314,7 @@ def _trust_content(manifest: Manifest, files: NodeFiles, view: PosixView) -> Tru
         salt=document.salt,
         issuers=document.issuers,
         identities=tuple((digest, uid, name) for digest, (uid, name) in identities.items()),
+        demands=document.demands,
     )
 
 
@@ -301,8 +325,10 @@ def _cached(files: NodeFiles, chunk: ChunkRef) -> bytes:
     return data
 
 
-def _digest(local: LocalAccounts) -> str:
-    value = repr([sorted(part) for part in (local.users, local.groups)]) + repr(
-        [sorted(part) for part in (local.uid_numbers, local.gid_numbers)]
+def _digest(local: LocalAccounts, node_class: str) -> str:
+    value = (
+        repr([sorted(part) for part in (local.users, local.groups)])
+        + repr([sorted(part) for part in (local.uid_numbers, local.gid_numbers)])
+        + repr((node_class, sorted(local.given)))
     )
     return hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from idmap.application.install_view import LocalAccounts, Masked
+from idmap.domain.demands import Demand
 from idmap.domain.manifest import BanList, ChunkRef, Heartbeat, Manifest
 from idmap.domain.trust import TrustedIssuer
 
@@ -37,6 +38,7 @@ class Step(StrEnum):
     CHUNKS_CACHED = "chunks_cached"
     MANIFEST_SAVED = "manifest_saved"
     TRUST_INSTALLED = "trust_installed"
+    LOCAL_GROUPS_INSTALLED = "local_groups_installed"
     POSIX_INSTALLED = "posix_installed"
     STATE_WRITTEN = "state_written"
 
@@ -97,6 +99,8 @@ class TrustContent:
     issuers: tuple[TrustedIssuer, ...]
     identities: tuple[tuple[bytes, int, str], ...]
     """(digest, uid number, username); identities of masked accounts are not among them."""
+    demands: tuple[Demand, ...] = ()
+    """What tokens must prove at ssh doors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,12 @@ class AgentState:
     heartbeat_at: int = 0
     """When the last heartbeat came."""
     masked: tuple[Masked, ...] = ()
+    elsewhere: int = 0
+    """How many accounts may not be used on nodes of this class."""
+    token_only: bool = False
+    """A login that shows no token is refused here."""
     local_digest: str = ""
-    """Of the node's own accounts against which the installed files were masked."""
+    """Of the node's own accounts against which the installed files were masked, its class and the groups it gives."""
     failure: Failure | None = None
 
 
@@ -191,6 +199,7 @@ class NodeFiles(Protocol):
     def install_bans(self, compiler_input: bytes) -> None: ...
     def install_refused(self, refused: RefusedCredentials) -> None: ...
     def install_posix(self, compiler_input: bytes) -> None: ...
+    def install_local_groups(self, text: bytes) -> None: ...
     def install_trust(self, content: TrustContent) -> None: ...
     def local_accounts(self) -> LocalAccounts:
         """The node's own accounts. Raises NodeInstallFailed(INSTALL_FAILED) when they cannot be read."""

@@ -2,8 +2,9 @@
 
 Every record is checked again here whoever signed it (law 10), and the whole is checked for what no single record
 shows: doubled names and numbers, groups that do not exist. What clashes with the node's own accounts is
-*masked*: left out on this node and reported. Pure: bytes in, bytes out. It does not write posix.db;
-`idmap-compile` does.
+*masked*: left out on this node and reported. What depends on the node's class (may an account be used here? does a
+key do?) becomes two flags, and names of the node's own groups become its own gid numbers; no other node's are seen.
+Pure: bytes in, bytes out. It does not write posix.db; `idmap-compile` does.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from enum import StrEnum
 from typing import Final
 
 from idmap.domain.errors import InvalidInput
+from idmap.domain.node_access import EVERYWHERE, NodeAccess, parse_node_access
 from idmap.domain.posix import Windows, check_record
+from idmap.domain.posix_entries import UserFlag
 from idmap.domain.reasons import Reason
 
 GROUPS_CHUNK: Final = "groups"
+LOCAL_GROUPS_HEAD: Final = "# idmap-local-groups 1"
 _STATES: Final = frozenset({"active", "grace", "suspended"})
 
 
@@ -38,6 +42,8 @@ class UserRecord:
     gid_number: int
     secondary: tuple[int, ...]
     head: str
+    access: NodeAccess = EVERYWHERE
+    local_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,8 @@ class LocalAccounts:
     groups: frozenset[str]
     gid_numbers: frozenset[int]
     """Of its groups, and the primary ones of its users."""
+    given: frozenset[tuple[str, int]] = frozenset()
+    """Name and gid number of its groups that accounts may have here: those that its configuration lists."""
 
 
 class MaskCause(StrEnum):
@@ -194,22 +202,62 @@ def mask(view: PosixView, local: LocalAccounts) -> tuple[PosixView, tuple[Masked
     return PosixView(tuple(groups), tuple(users)), tuple(sorted(masked))
 
 
+def count_elsewhere(view: PosixView, node_class: str) -> int:
+    """How many accounts may not be used on nodes of this class."""
+    return sum(not user.access.admits(node_class) for user in view.users)
+
+
 def compiler_input(
-    view: PosixView, windows: Windows, *, revision: int, created: int, not_after: int
+    view: PosixView,
+    windows: Windows,
+    *,
+    revision: int,
+    created: int,
+    not_after: int,
+    node_class: str | None = None,
+    token_only: bool = False,
 ) -> bytes:
-    """The view as `idmap-compile posix` reads it (`idmap-posix 1`)."""
+    """The view as `idmap-compile posix` reads it (`idmap-posix 2`).
+
+    Without `node_class` the file is for no node in particular, and every account may be used; with `token_only` a login
+    there has to show a token.
+    """
+    here = UserFlag.TOKEN_ONLY if token_only else UserFlag(0)
+    at_home, away = int(here), int(here | UserFlag.ELSEWHERE)
+    flags = (
+        at_home if node_class is None or user.access.admits(node_class) else away
+        for user in view.users
+    )
     lines = [
-        "idmap-posix\t1",
+        "idmap-posix\t2",
         f"revision\t{revision}",
         f"created\t{created}",
         f"not_after\t{not_after}",
         *(f"window\tuid\t{first}\t{last}" for first, last in windows.uid),
         *(f"window\tgid\t{first}\t{last}" for first, last in windows.gid),
         *(f"group\t{group.name}\t{group.gid_number}" for group in view.groups),
-        *(f"{user.head}\t{','.join(map(str, user.secondary))}" for user in view.users),
+        *(
+            f"{user.head}\t{','.join(map(str, user.secondary))}\t{flag}"
+            for user, flag in zip(view.users, flags, strict=True)
+        ),
         f"end\t{len(view.groups)}\t{len(view.users)}",
     ]
     return "".join(f"{line}\n" for line in lines).encode("utf-8")
+
+
+def local_groups_text(view: PosixView, local: LocalAccounts) -> bytes:
+    """The file by which a login is given groups of the node's own: `username:gid,gid`, behind a line that names it.
+
+    Names that the node does not list, or does not have, are nothing here. Never empty, so that a file which was cut
+    short is told from one that gives nobody anything.
+    """
+    gid_of = dict(local.given)
+    lines = [LOCAL_GROUPS_HEAD]
+    for user in view.users:
+        gids = sorted({gid_of[name] for name in user.local_groups if name in gid_of})
+        if gids:
+            lines.append(f"{user.name}:{','.join(map(str, gids))}")
+    return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
 def bans_compiler_input(
@@ -235,8 +283,7 @@ def bans_compiler_input(
 
 
 def _parse_user(line: str) -> UserRecord:
-    head, _, gids = line.rpartition("\t")
-    _, name, uid, gid, state, expires, grace, home, shell, _gecos = head.split("\t")
+    _, name, uid, gid, state, expires, grace, home, shell, _gecos, gids, *more = line.split("\t")
     if state not in _STATES or (state == "grace" and grace == "0"):
         raise _invalid(f"user {name}: state {state[:20]!r}")
     if not (expires.isdecimal() and grace.isdecimal() and max(len(expires), len(grace)) < 10):
@@ -246,7 +293,15 @@ def _parse_user(line: str) -> UserRecord:
     secondary = tuple(int(number) for number in gids.split(",")) if gids else ()
     if len(set(secondary)) != len(secondary):
         raise _invalid(f"user {name}: a group twice")
-    return UserRecord(name, int(uid), int(gid), secondary, head)
+    if not more:
+        head = line[: -len(gids) - 1]
+        return UserRecord(name, int(uid), int(gid), secondary, head)
+    access, groups = more
+    head = line.rsplit("\t", 3)[0]
+    local_groups = tuple(filter(None, groups.split(",")))
+    return UserRecord(
+        name, int(uid), int(gid), secondary, head, parse_node_access(access), local_groups
+    )
 
 
 def _distinct(rows: Iterable[tuple[str, int]], kind: str) -> Mapping[str, int]:

@@ -39,9 +39,9 @@ class Linked:
 def person_of(reader: RegistryReader, recorded: Recorded) -> Recorded:
     """What is recorded of the whole person whose one identity `recorded` is: what `decide` gives accounts by.
 
-    `recorded` stands in for what the registry has of that identity.
+    `recorded` stands in for what the registry has of that identity. Who shares an account with others is judged alone.
     """
-    if recorded.account is None:
+    if recorded.account is None or recorded.account.shared:
         return recorded
     others = (facts.recorded for facts in reader.people_of(recorded.account.account_id))
     return as_one([recorded, *(one for one in others if one.identity != recorded.identity)])
@@ -50,7 +50,7 @@ def person_of(reader: RegistryReader, recorded: Recorded) -> Recorded:
 def link_own(registry: Registry, own: VerifiedClaims, other: VerifiedClaims, at: int) -> Linked:
     """Links the identity of `other` to the account of `own`: one person, who logged in with both just now.
 
-    Raises Refused: AUTHENTICATION_TOO_OLD, ROBOT_AND_PERSON, the account's own reason when it may not be used;
+    Raises Refused: AUTHENTICATION_TOO_OLD, ROBOT_AND_PERSON, the account's own reason when it may not be used,
     InvalidInput(REQUEST_INVALID) for the same identity twice; and what `check_link` raises.
     """
     if own.identity == other.identity:
@@ -125,6 +125,14 @@ def refuse_evidence(
         found = writer.find_evidence(evidence_id)
         assert found is not None  # noqa: S101  # settled a line ago
         return found
+
+
+def concerned_by(evidence: Evidence) -> tuple[Identity, ...]:
+    """Whom a piece of evidence would link: of whom it is said, and who they are said to be."""
+    try:
+        return evidence.identity, _claimed(evidence)
+    except Conflict:
+        return (evidence.identity,)
 
 
 def _open_evidence(reader: RegistryReader, evidence_id: int) -> Evidence:

@@ -19,15 +19,20 @@ from idmap.application.questions import (
     AccountQuestion,
     BanQuestion,
     ChangeQuestion,
+    DifferenceQuestion,
     EvidenceQuestion,
+    GroupMember,
     GroupQuestion,
     IdentityQuestion,
     Page,
+    RulesPin,
     RulesVersion,
 )
-from idmap.domain.accounts import Account, AccountEvent, AccountState, PosixGroup
+from idmap.domain.accounts import Account, AccountEvent, AccountState, AccountTerms, PosixGroup
 from idmap.domain.bans import Ban, CredentialBans
 from idmap.domain.decision import Recorded
+from idmap.domain.differences import Difference
+from idmap.domain.facts import Fact, FactKind
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
@@ -35,7 +40,8 @@ from idmap.domain.linking import Evidence, EvidenceState, LinkedId, LinkProof
 from idmap.domain.manifest import Envelope
 from idmap.domain.names import Username
 from idmap.domain.numbers import ForeignNumber, NumberKind, NumberRange
-from idmap.domain.provisioning import OpenAccount, OpenGroup, PersonFacts
+from idmap.domain.plans import OpenAccount, OpenGroup
+from idmap.domain.provisioning import PersonFacts
 from idmap.domain.rules import RuleSet
 from idmap.domain.secrets import Secret
 from idmap.domain.spelling import NO_SPELLING, Spelling
@@ -188,6 +194,8 @@ class Listing:
     """Records that could not be read in full, for the report."""
     group_ids: Mapping[Group, str] = field(default_factory=dict)
     """The issuer's own stable ids of the watched groups, where it has any; under their paths of now."""
+    covers: frozenset[FactKind] = frozenset(FactKind)
+    """Kinds of facts that the source tells of its people: its silence about others means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +213,16 @@ class ListedPerson:
     """Who the source says they are too: evidence, never a link."""
     spelling: Spelling = NO_SPELLING
     """What may spell a username; the registry keeps what some class of the rules needs."""
+    facts: frozenset[Fact] = frozenset()
+    """Of the listing's issuer; the registry keeps the kinds that some rule asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactsSaid:
+    """What is on record of one identity beside groups, by who said it."""
+
+    by_sources: frozenset[Fact]
+    by_tokens: frozenset[Fact]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +239,16 @@ class RegistryReader(Protocol):
 
     def issuers(self) -> tuple[IssuerProfile, ...]: ...
     def rules(self) -> RuleSet:
-        """The newest version; EMPTY_RULES when there is none."""
+        """The version in force: the pinned one, else the newest; EMPTY_RULES when there is none."""
+        ...
+
+    def rules_pin(self) -> RulesPin | None: ...
+    def rules_of(self, version: int) -> RuleSet:
+        """One version as it would be in force now. Raises NotFound."""
+        ...
+
+    def check_rules(self, document: Mapping[str, Any]) -> RuleSet:
+        """A document as the next version. Raises RuleFault for what it may not name, as `save_rules` does."""
         ...
 
     def rules_document(self, version: int | None = None) -> tuple[int, Mapping[str, Any]] | None:
@@ -238,12 +265,25 @@ class RegistryReader(Protocol):
         uid_number: int | None = None,
     ) -> Account | None: ...
     def count_accounts(self) -> Mapping[AccountState, int]: ...
+    def count_accounts_of(self, rules: Collection[str]) -> int:
+        """How many accounts, tombstones left out, one of these rules gave."""
+        ...
+
+    def count_users(self) -> int:
+        """Accounts that may be used, shared ones once for everybody in them."""
+        ...
+
+    def names_taken(self, names: Collection[str]) -> frozenset[str]:
+        """Of these names those under which no shared account can be opened."""
+        ...
+
     def every_account(self) -> Iterator[Account]:
         """All of them, by account id, in bounded memory."""
         ...
 
     def every_linked_identity(self) -> Iterator[tuple[Identity, int]]:
-        """(identity, uid number) of every identity whose account is not a tombstone; bounded memory."""
+        """(identity, uid number) of every identity whose account is not a tombstone, and of every shared account itself
+        (`holder_of_shared`); bounded memory."""
         ...
 
     def identities_of(self, account_id: int) -> tuple[Identity, ...]: ...
@@ -266,6 +306,30 @@ class RegistryReader(Protocol):
     ) -> Page[Evidence]: ...
 
     def find_evidence(self, evidence_id: int) -> Evidence | None: ...
+
+    # tokens compared with sources
+
+    def listed_groups(self) -> Mapping[Group, int]:
+        """The groups that a complete listing covered, and when the newest one of each began."""
+        ...
+
+    def said_by_sources(
+        self, identities: Collection[Identity]
+    ) -> Mapping[Identity, frozenset[Group]]:
+        """The groups that sources, not tokens, say; of the identities on record whose record could be read."""
+        ...
+
+    def differences_of(self, identities: Collection[Identity]) -> tuple[Difference, ...]:
+        """Those that stand."""
+        ...
+
+    def count_differences(self, since: int) -> int:
+        """How many were last seen then or later."""
+        ...
+
+    def page_of_differences(
+        self, asked: DifferenceQuestion, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[Difference]: ...
 
     def people(self) -> Iterator[PersonFacts]:
         """Every identity ever recorded, with its groups, account and bans; bounded memory."""
@@ -338,6 +402,14 @@ class RegistryReader(Protocol):
         """Everything on record that a plan looks at; None for an identity never seen."""
         ...
 
+    def facts_said(self, identity: Identity) -> FactsSaid:
+        """What `Recorded.facts` unites."""
+        ...
+
+    def observed_fact_kinds(self) -> frozenset[tuple[Issuer, FactKind]]:
+        """The kinds of facts that a source says of anybody, by issuer."""
+        ...
+
     # numbers: what the ledger says of them
     def issued_numbers(self, kind: NumberKind, first: int, last: int) -> Mapping[int, str | None]:
         """Number → name of what it was issued to; None for one that was in use on the site before."""
@@ -377,6 +449,16 @@ class RegistryReader(Protocol):
     def page_of_groups(
         self, asked: GroupQuestion, *, after: int | str | None = None, limit: int = 100
     ) -> Page[tuple[Group, PosixGroup]]: ...
+    def page_of_members(
+        self, group: Group, *, after: int | str | None = None, limit: int = 100
+    ) -> Page[GroupMember]:
+        """Identities recorded in the group, then accounts that hold it without."""
+        ...
+
+    def suspended_by(self, account_id: int) -> str | None:
+        """The author of the order under which an account is suspended; None when it is not by anybody's order."""
+        ...
+
     def page_of_bans(
         self, asked: BanQuestion, *, after: int | str | None = None, limit: int = 100
     ) -> Page[Ban]: ...
@@ -421,6 +503,14 @@ class RegistryWriter(RegistryReader, Protocol):
         """A new immutable version. Raises VERSION_CONFLICT, RULE_INVALID, RANGE_UNKNOWN."""
         ...
 
+    def pin_rules(self, version: int) -> RulesPin:
+        """That version is in force until another is pinned or none is. Raises NotFound."""
+        ...
+
+    def unpin_rules(self) -> None:
+        """The newest version is in force again. Raises NotFound when none is pinned."""
+        ...
+
     def add_range(self, new: NumberRange) -> None: ...
     def reserve_numbers(self, range_name: str, numbers: Collection[ForeignNumber]) -> int:
         """Numbers of a range that something else uses are never issued; gives how many were new to the ledger.
@@ -453,6 +543,10 @@ class RegistryWriter(RegistryReader, Protocol):
     ) -> Account: ...
     def change_shell(self, account_id: int, shell: str) -> Account: ...
 
+    def change_terms(self, account_id: int, terms: AccountTerms) -> Account:
+        """On which node classes, with which local groups and until when it may be used."""
+        ...
+
     # several identities of one account, and membership grace
 
     def link_identity(
@@ -461,7 +555,9 @@ class RegistryWriter(RegistryReader, Protocol):
         """False when it was linked to this account already. Raises what `check_link` raises."""
         ...
 
-    def unlink_identity(self, account_id: int, identity: Identity) -> None:
+    def unlink_identity(
+        self, account_id: int, identity: Identity, *, by_rule: bool = False
+    ) -> None:
         """Number and name stay with the account. Raises NotFound, and what `check_unlink` raises."""
         ...
 
@@ -480,7 +576,8 @@ class RegistryWriter(RegistryReader, Protocol):
     ) -> frozenset[Identity]:
         """Replaces what this source said of the watched groups, and supersedes older token observations of them.
 
-        A person who is not listed keeps their identity and loses the watched groups; unreadable ones are left alone.
+        A person who is not listed keeps their identity and loses the watched groups and what the source said of them
+        beside; unreadable ones are left alone. Facts that no rule asks for any more go, whoever said them.
         With `only`, nobody but these is touched, at the cost of these. Gives those whose record changed.
         A group whose stable id is known under another path was renamed: it keeps gid and name.
         Raises Conflict(GROUP_REPLACED) when a path belongs to another id than before.
@@ -496,8 +593,17 @@ class RegistryWriter(RegistryReader, Protocol):
         *,
         robot: bool = False,
         spelling: Spelling = NO_SPELLING,
+        facts: frozenset[Fact] | None = None,
     ) -> None:
-        """What a token said, where the issuer's profile lets it be recorded. `robot` marks; it never unmarks."""
+        """What a token said, where the issuer's profile lets it be recorded. `robot` marks; it never unmarks.
+
+        `facts` replace what tokens said of the identity before, unless a newer one was recorded; None says nothing of
+        facts. Only kinds that some rule asks for are kept.
+        """
+        ...
+
+    def forget_facts(self) -> int:
+        """Removes facts of kinds that no rule asks for any more, of everybody; gives how many."""
         ...
 
     def add_ban(
@@ -553,6 +659,20 @@ class RegistryWriter(RegistryReader, Protocol):
 
     def forget_answers(self, at: int) -> int:
         """Removes those expired by then; gives how many."""
+        ...
+
+    # --- differences between tokens and sources: observations, so neither on the record nor in the revision
+
+    def save_differences(self, found: Collection[Difference]) -> None:
+        """Adds them, or sees them again. People who are on no record are passed over."""
+        ...
+
+    def settle_differences(self, settled: Collection[Difference]) -> None:
+        """Token and source agree by now."""
+        ...
+
+    def forget_differences(self, before: int) -> int:
+        """Removes those last seen before then; gives how many."""
         ...
 
 
@@ -618,9 +738,15 @@ class Source(Protocol):
     issuer: Issuer
 
     def observe(
-        self, watched: frozenset[Group], progress: Progress, known: Mapping[Group, str]
+        self,
+        watched: frozenset[Group],
+        progress: Progress,
+        known: Mapping[Group, str],
+        facts: frozenset[FactKind],
     ) -> Listing:
-        """`known`: stable ids that this source said before, so that it finds a group that was renamed since."""
+        """`known`: stable ids that this source said before, so that it finds a group that was renamed since.
+        `facts`: what the rules ask for beside groups; nothing else need be read.
+        """
         ...
 
 

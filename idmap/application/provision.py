@@ -8,8 +8,8 @@ the same people together or not at all, under an author who names the plan (law 
 moved, the rest is rehearsed anew. A crash between two of them leaves what the next run completes.
 
 A source that fails, a guard that stops, a range that is full: nothing is recorded and nobody is removed (laws 5
-and 6). Every run but a dry one leaves a run record. It does *not* publish: who watches
-the registry's revision does.
+and 6). Every run but a dry one leaves a run record, and forgets what is kept of people no longer: facts that no rule
+asks for, differences that no token showed for long. It does *not* publish: who watches the registry's revision does.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ from idmap.application.provision_steps import (
     rehearse,
 )
 from idmap.domain.decision import day_of
+from idmap.domain.differences import KEPT_SECONDS
 from idmap.domain.errors import Conflict, IdmapError, InvalidInput
-from idmap.domain.provisioning import GuardLimits, Plan, require_guard
+from idmap.domain.guard import GuardLimits, require_guard
+from idmap.domain.plans import Plan
 from idmap.domain.reasons import Reason
 
 LEASE: Final = "provision"
@@ -111,7 +113,7 @@ def run_provision(
             )
             _save(registry, request, failure)
             raise
-        _save(registry, request, record_of(report))
+        _save(registry, request, record_of(report), forget_before=started - KEPT_SECONDS)
         return report
 
 
@@ -134,6 +136,7 @@ class _Run:
     passed: Plan | None = None
     """The plan that went through the guard and of which something is kept."""
     applied: int = 0
+    differences: int = 0
     notes: list[str] = field(default_factory=list)
 
     def go(self) -> ProvisionReport:
@@ -153,6 +156,7 @@ class _Run:
     def _steps(self) -> Outcome:
         with self.registry.read() as reader:
             rules, known = reader.rules(), reader.group_ids()
+            self.differences = reader.count_differences(self.started - KEPT_SECONDS)
         self.observed = observe(rules, self.sources, self._tell, known)
         in_vain = 0
         while in_vain < _REHEARSALS:
@@ -222,6 +226,7 @@ class _Run:
             guard=None if self.rehearsed is None else self.rehearsed.guard,
             sources=() if self.observed is None else self.observed.numbers(),
             awaiting_approval=0 if self.rehearsed is None else self.rehearsed.awaiting_approval,
+            differences=self.differences,
             notes=(
                 *(() if self.observed is None else self.observed.notes),
                 *(() if self.rehearsed is None else self.rehearsed.notes),
@@ -265,6 +270,11 @@ def _lease(registry: Registry, holder: str, clock: Clock) -> Iterator[Callable[[
         registry.release_lease(LEASE, holder)
 
 
-def _save(registry: Registry, request: RunRequest, run: RunRecord) -> None:
+def _save(
+    registry: Registry, request: RunRequest, run: RunRecord, forget_before: int | None = None
+) -> None:
     with registry.write(Author(f"provision:{request.run_id}", request.why)) as writer:
         writer.save_run(run)
+        if forget_before is not None:
+            writer.forget_differences(forget_before)
+            writer.forget_facts()

@@ -2,8 +2,8 @@
 
 Every batch first makes sure that what the plan rests on is what was rehearsed: the record of changes tells what
 was committed since, and recording the listing again must change the very people it changed then. Bans and credentials
-are no part of it; they go on while a run does. When something else moved, nothing of that batch is kept and
-the caller rehearses anew, from what is there by now.
+are no part of it; they go on while a run does (but for bans where shared accounts change hands). When something else
+moved, nothing of that batch is kept and the caller rehearses anew, from what is there by now.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 from idmap.application.ports import Author, Registry, RegistryWriter
 from idmap.application.provision_batches import BATCH, Batch, cut
 from idmap.application.provision_steps import Observed, Rehearsed, apply_changes
+from idmap.domain.plans import JoinAccount, LeaveAccount
 
 _NO_PART_OF_A_PLAN: Final = frozenset(
     {
@@ -31,6 +32,9 @@ _NO_PART_OF_A_PLAN: Final = frozenset(
     }
 )
 """Actions on the record that no plan rests on. Whatever is not named here does move a plan."""
+
+_MOVES_LINKS: Final = frozenset({"add_ban"})
+"""What moves a plan that lets somebody into a shared account or out of one: a link and a ban do not mix."""
 
 _PAGE: Final = 500
 
@@ -81,13 +85,15 @@ def apply_in_batches(
     Raises Conflict and Unavailable as the registry does; the batches before that one stay.
     """
     expected, changes = rehearsed.last_change, 0
+    linking = any(isinstance(one, JoinAccount | LeaveAccount) for one in rehearsed.plan.changes)
+    ignored = _NO_PART_OF_A_PLAN - _MOVES_LINKS if linking else _NO_PART_OF_A_PLAN
     batches = cut(rehearsed.plan, rehearsed.recorded, rehearsed.owners, batch)
     for number, part in enumerate(batches):
         if number:
             between(changes)
         try:
             with registry.write(author) as writer:
-                _require_unmoved(writer, expected)
+                _require_unmoved(writer, expected, ignored)
                 _keep(writer, observed, part)
                 expected = writer.last_change()
         except _Moved:
@@ -103,10 +109,10 @@ def _keep(writer: RegistryWriter, observed: Observed, batch: Batch) -> None:
     apply_changes(writer, batch.changes)
 
 
-def _require_unmoved(writer: RegistryWriter, expected: int) -> None:
+def _require_unmoved(writer: RegistryWriter, expected: int, ignored: frozenset[str]) -> None:
     last = writer.last_change()
     while expected < last:
         entries = writer.changes(after=expected, limit=_PAGE)
-        if not entries or any(entry.action not in _NO_PART_OF_A_PLAN for entry in entries):
+        if not entries or any(entry.action not in ignored for entry in entries):
             raise _Moved
         expected = entries[-1].sequence

@@ -3,7 +3,8 @@
 What a batch keeps stands by itself: everything recorded of one person and everything planned for their account
 lie in the same one. So whoever looks between two batches, or after a crash, finds each person either as before or
 as planned, and the next run plans what is left. Groups come before the accounts that need them, and whoever
-loses something comes last.
+loses something comes last. Whoever leaves an account for another does both at once; and nobody is let into a shared
+account before it has lost what is cut because they come.
 
 Pure. Not here: whether a batch may still be carried out; `provision_apply` asks that, in its transaction.
 """
@@ -16,7 +17,8 @@ from typing import Final
 
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity
-from idmap.domain.provisioning import Change, OpenAccount, OpenGroup, Plan
+from idmap.domain.names import Username
+from idmap.domain.plans import Change, JoinAccount, LeaveAccount, OpenAccount, OpenGroup, Plan
 
 BATCH: Final = 250
 """How much is kept in one transaction: some 60 ms of the lock on two old cores."""
@@ -37,7 +39,7 @@ class Batch:
 
 @dataclass(slots=True)
 class _Unit:
-    """One account, one person without an account, or one group: never cut."""
+    """One account or several that somebody moves between, one person without an account, or one group: never cut."""
 
     people: list[Identity]
     places: list[int]
@@ -59,12 +61,18 @@ def cut(
 
     `owners`: the account of everyone in `recorded` who has one.
     """
-    units: dict[Identity | Group | int, _Unit] = {}
+    together, cut_accounts = _Together(), _cut_accounts(plan)
     everybody = frozenset[Identity]().union(*recorded)
-    for person in sorted(everybody, key=lambda person: (person.issuer, person.subject)):
-        units.setdefault(owners.get(person, person), _Unit([], [])).people.append(person)
+    for person in sorted(everybody):
+        if person in owners:
+            together.tie(person, owners[person])
+    for change in plan.changes:
+        _tie(together, change, cut_accounts)
+    units: dict[_Key, _Unit] = {}
+    for person in sorted(everybody):
+        units.setdefault(together.of(person), _Unit([], [])).people.append(person)
     for place, change in enumerate(plan.changes):
-        units.setdefault(_whose(change), _Unit([], [])).places.append(place)
+        units.setdefault(together.of(_whose(change)), _Unit([], [])).places.append(place)
 
     people: list[Identity] = []
     places: list[int] = []
@@ -80,11 +88,58 @@ def cut(
     yield _batch(plan, recorded, people, places)
 
 
-def _whose(change: Change) -> Identity | Group | int:
+_Key = Identity | Group | Username | int
+"""A person, a group, a shared account that is opened in this plan, or an account that there is."""
+
+
+class _Together:
+    """What must not be cut apart (union-find)."""
+
+    def __init__(self) -> None:
+        self._above: dict[_Key, _Key] = {}
+
+    def of(self, key: _Key) -> _Key:
+        """One of those with which it belongs together, the same for all of them."""
+        while (above := self._above.get(key, key)) != key:
+            key = above
+        return key
+
+    def tie(self, one: _Key, other: _Key) -> None:
+        """These two belong together."""
+        one, other = self.of(one), self.of(other)
+        if one != other:
+            self._above[one] = other
+
+
+def _cut_accounts(plan: Plan) -> frozenset[int]:
+    """Shared accounts that lose something or somebody."""
+    return frozenset(
+        change.account_id
+        for change in plan.changes
+        if change.REMOVES and not isinstance(change, OpenGroup | OpenAccount | JoinAccount)
+    )
+
+
+def _tie(together: _Together, change: Change, cut_accounts: frozenset[int]) -> None:
+    match change:
+        case LeaveAccount():
+            together.tie(change.identity, change.account_id)
+        case JoinAccount(account_id=int(account_id)):
+            if account_id in cut_accounts:
+                together.tie(change.identity, account_id)
+        case OpenAccount(shared=True, spelled=str(name)):
+            together.tie(change.identity, name)
+        case JoinAccount():
+            together.tie(change.identity, change.username)
+        case _:
+            pass
+
+
+def _whose(change: Change) -> _Key:
     match change:
         case OpenGroup():
             return change.group
-        case OpenAccount():
+        case OpenAccount() | JoinAccount():
             return change.identity
         case _:
             return change.account_id

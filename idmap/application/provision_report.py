@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from idmap.application.ports import Listing, RunRecord
-from idmap.domain.provisioning import GuardReport, Plan, plan_as_json
+from idmap.domain.guard import GuardReport
+from idmap.domain.plans import Plan, plan_as_json
 from idmap.domain.reasons import REASONS, Reason
 
 _KEPT_CHANGES: Final = 5_000
@@ -63,6 +64,8 @@ class ProvisionReport:
     """Records that could not be read in full, and issuers nobody reads."""
     awaiting_approval: int = 0
     """Accounts that wait for an administrator once the plan is carried out."""
+    differences: int = 0
+    """Memberships about which a token and a source disagreed when the run began."""
 
     @property
     def keeps_nothing(self) -> bool:
@@ -122,6 +125,7 @@ def report_as_json(report: ProvisionReport) -> dict[str, Any]:
         "sources": [asdict(numbers) for numbers in report.sources],
         "notes": list(report.notes),
         "awaiting_approval": report.awaiting_approval,
+        "differences": report.differences,
     }
 
 

@@ -10,36 +10,42 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, assert_never
 
+from idmap.application.account_named import account_named
+from idmap.application.gather_standings import gather_standings, stuck_names
 from idmap.application.ports import Listing, Progress, RegistryReader, RegistryWriter, Source
 from idmap.application.provision_report import SourceNumbers, numbers_of
 from idmap.domain.accounts import AccountEvent, AccountState
-from idmap.domain.errors import Conflict
+from idmap.domain.errors import Conflict, SourceFailed
+from idmap.domain.facts import SAID_BY_SOURCES, FactKind
 from idmap.domain.groups import Group
+from idmap.domain.guard import GuardLimits, GuardReport, check_guard
 from idmap.domain.identity import Identity
-from idmap.domain.provisioning import (
+from idmap.domain.linking import LinkProof
+from idmap.domain.plans import (
     Change,
     ChangeShell,
-    GuardLimits,
-    GuardReport,
+    CutGrace,
+    CutTerms,
+    ExtendTerms,
+    JoinAccount,
     JoinGroups,
     KeepGroups,
+    LeaveAccount,
     LeaveGroups,
     OpenAccount,
     OpenGroup,
-    PersonFacts,
     Plan,
     RestoreAccount,
     StartGrace,
     StartMembershipGrace,
     SuspendAccount,
-    check_guard,
-    plan_changes,
+    SuspendDenied,
 )
+from idmap.domain.provisioning import PersonFacts, plan_changes
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
 
 NO_IDS: Final[Mapping[Group, str]] = MappingProxyType({})
-_USABLE: Final = (AccountState.ACTIVE, AccountState.GRACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class Rehearsed:
     last_change: int
     """The newest entry of the record of changes when the rehearsal began."""
     notes: tuple[str, ...] = ()
-    """Renamed groups that the rules still name by a former path."""
+    """Renamed groups that the rules still name by a former path; names that no shared account can have."""
 
 
 def observe(
@@ -80,19 +86,29 @@ def observe(
     progress: Progress,
     known: Mapping[Group, str] = NO_IDS,
 ) -> Observed:
-    """Asks every source about the groups of its issuer that the rules speak of, and no others.
+    """Asks every source about the groups of its issuer that the rules speak of, and no others; of their members, for
+    the facts that the rules ask for, and no others.
 
-    Raises SourceFailed: one source that cannot be read ends the run.
+    Raises SourceFailed: one source that cannot be read, or cannot tell what is asked for, ends the run.
     """
-    watched = rules.groups()
+    watched, wanted = rules.groups(), rules.wanted_facts()
     listings = []
     for source in sources:
         its_groups = frozenset(group for group in watched if group.issuer == source.issuer)
         if its_groups:
             ids = {group: known[group] for group in its_groups if group in known}
-            listings.append(source.observe(its_groups, progress, ids))
+            kinds = frozenset(kind for issuer, kind in wanted if issuer == source.issuer)
+            listing = source.observe(its_groups, progress, ids, kinds)
+            _require_covered(listing, kinds)
+            listings.append(listing)
     unread = sorted({group.issuer for group in watched} - {source.issuer for source in sources})
     notes = [f"no source reads {issuer}: its people stay as recorded" for issuer in unread]
+    read = {listing.issuer for listing in listings}
+    notes.extend(
+        f"the rules ask for each {kind} of {issuer}, and no source reads a group of it: nobody has one"
+        for issuer, kind in sorted(wanted)
+        if kind in SAID_BY_SOURCES and issuer not in read
+    )
     for listing in listings:
         notes.extend(f"{listing.source}: {note}" for note in listing.notes)
     return Observed(rules.version, watched, tuple(listings), tuple(notes))
@@ -104,19 +120,20 @@ def rehearse(writer: RegistryWriter, observed: Observed, limits: GuardLimits, at
     Raises Conflict(PLAN_STALE) when the rules changed since the sources were asked.
     """
     last_change = writer.last_change()
-    states = writer.count_accounts()
+    states, population = writer.count_accounts(), writer.count_users()
     before, ids = writer.observed_groups(), writer.group_ids()
+    kinds = writer.observed_fact_kinds() & writer.rules().wanted_facts()
     recorded = record(writer, observed)
     renamed = _renames(ids, writer.group_ids())
     before = frozenset(renamed.get(group, group) for group in before)
     watched = frozenset(renamed.get(group, group) for group in observed.watched)
     plan, owners = make_plan(writer, at, frozenset[Identity]().union(*recorded))
     emptied = tuple(sorted((before - writer.observed_groups()) & watched))
-    population = sum(states.get(state, 0) for state in _USABLE)
-    guard = check_guard(plan, limits, population, emptied)
+    unsaid = tuple(sorted(kinds - writer.observed_fact_kinds()))
+    guard = check_guard(plan, limits, population, emptied, unsaid)
     new = sum(isinstance(change, OpenAccount) and change.pending for change in plan.changes)
     awaiting = states.get(AccountState.PENDING, 0) + new
-    notes = tuple(_stale_paths(writer))
+    notes = (*_stale_paths(writer), *stuck_names(writer, writer.rules()))
     return Rehearsed(plan, guard, recorded, owners, awaiting, last_change, notes)
 
 
@@ -135,7 +152,9 @@ def make_plan(
     """The plan for what is recorded, and the accounts of those of `changed` who have one."""
     owners: dict[Identity, int] = {}
     people = _noted(reader.people(), changed, owners) if changed else reader.people()
-    return plan_changes(people, reader.rules(), reader.posix_groups(), at), owners
+    rules = reader.rules()
+    standings = gather_standings(reader, rules, at)
+    return plan_changes(people, rules, reader.posix_groups(), at, standings), owners
 
 
 def apply_changes(writer: RegistryWriter, changes: Iterable[Change]) -> None:
@@ -169,8 +188,28 @@ def _apply(writer: RegistryWriter, change: Change, group_range: str) -> None:
             writer.change_groups(change.account_id, leave=change.groups)
         case ChangeShell():
             writer.change_shell(change.account_id, change.shell)
+        case ExtendTerms() | CutTerms():
+            writer.change_terms(change.account_id, change.terms)
+        case CutGrace():
+            writer.move_account(change.account_id, AccountEvent.GRACE_CUT, grace_until=change.until)
+        case SuspendDenied():
+            writer.move_account(change.account_id, AccountEvent.DENIED_BY_RULE)
+        case JoinAccount():
+            account = account_named(writer, change.username)
+            writer.link_identity(account.account_id, change.identity, LinkProof.RULE)
+        case LeaveAccount():
+            writer.unlink_identity(change.account_id, change.identity, by_rule=True)
         case _:
             assert_never(change)
+
+
+def _require_covered(listing: Listing, wanted: frozenset[FactKind]) -> None:
+    """What sources alone say, this one has to say: from its silence everybody would lose it."""
+    missing = sorted((wanted & SAID_BY_SOURCES) - listing.covers)
+    if missing:
+        raise SourceFailed(
+            Reason.SOURCE_LACKS_FACTS, f"{listing.source}: {', '.join(missing)} of {listing.issuer}"
+        )
 
 
 def _renames(before: Mapping[Group, str], after: Mapping[Group, str]) -> Mapping[Group, Group]:

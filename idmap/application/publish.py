@@ -1,10 +1,10 @@
 """Publishing: the registry's state becomes signed documents and chunks in the snapshot store.
 
-Three documents on two paths. The *snapshot* is rebuilt when the revision or a trusted key changed, and re-signed
-before its not-after comes near. The *ban list* has a path of its own that no snapshot build delays and no guard stops
-(law 5): it is compared with what was last published, so that a ban of an identity that only later gets an account,
-or of a group that somebody joins later, is published too. The *heartbeat* says the service's time and the newest of
-both.
+Three documents on two paths. The *snapshot* is rebuilt when the revision or a trusted key changed, and re-signed when
+the rules demand tokens on other node classes, and before its not-after comes near. The *ban list* has a path of its own
+that no snapshot build delays and no guard stops (law 5): it is compared with what was last published, so that a ban of
+an identity that only later gets an account, or of a group that somebody joins later, is published too. The
+*heartbeat* says the service's time and the newest of both.
 
 A `Publisher` decides and acts once per call; loops, threads and retries are `entrypoints/work/publisher.py`'s.
 `publish_snapshot` and the other two may be called from two threads at the same time.
@@ -26,6 +26,7 @@ from idmap.application.ports import (
     Signer,
     SnapshotStore,
 )
+from idmap.domain.demands import Demand, ssh_demands
 from idmap.domain.errors import IdmapError
 from idmap.domain.identity import Issuer, token_digest
 from idmap.domain.issuers import IssuerProfile
@@ -129,14 +130,22 @@ class Publisher:
             self._refresh_keys(profile)
         with self._registry.read() as reader:
             revision = reader.revision()
-            issuers = self._issuers_chunk(reader.salt(), reader.issuers())
+            demands = ssh_demands(reader.rules().demands)
+            issuers = self._issuers_chunk(reader.salt(), reader.issuers(), demands)
             issuers_sha256 = hashlib.sha256(issuers).hexdigest()
+            token_only = reader.rules().token_only_classes()
             changed = (
                 last is None
                 or last.manifest.revision != revision
                 or last.issuers_sha256 != issuers_sha256
             )
-            if not changed and self._snapshot_confirmed and not self._is_aging(now):
+            if (
+                not changed
+                and last is not None
+                and last.manifest.token_only == token_only
+                and self._snapshot_confirmed
+                and not self._is_aging(now)
+            ):
                 return None
             if changed or last is None:
                 posix = self._put(
@@ -163,6 +172,7 @@ class Publisher:
                 high_water=dict(reader.high_water()),
                 posix=posix,
                 trust=trust,
+                token_only=token_only,
             )
         envelope = self._signer.sign_manifest(
             encode_manifest(manifest), approve_shrink=approve_shrink
@@ -228,11 +238,13 @@ class Publisher:
         self._store.put_document("heartbeat", encode_envelope(envelope))
         return heartbeat
 
-    def _issuers_chunk(self, salt: bytes, profiles: tuple[IssuerProfile, ...]) -> bytes:
+    def _issuers_chunk(
+        self, salt: bytes, profiles: tuple[IssuerProfile, ...], demands: tuple[Demand, ...]
+    ) -> bytes:
         trusted = tuple(
             TrustedIssuer(profile, self._known_keys.get(profile.issuer, ())) for profile in profiles
         )
-        return encode_issuers(IssuersDocument(salt, trusted))
+        return encode_issuers(IssuersDocument(salt, trusted, demands))
 
     def _refresh_keys(self, profile: IssuerProfile) -> None:
         """An issuer that cannot be asked, or shows no keys, keeps the ones last published for it (law 7)."""

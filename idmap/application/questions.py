@@ -12,8 +12,10 @@ from typing import Generic, TypeVar
 
 from idmap.domain.accounts import AccountState
 from idmap.domain.bans import BanKind
+from idmap.domain.differences import DifferenceKind
 from idmap.domain.identity import Identity
 from idmap.domain.linking import EvidenceState
+from idmap.domain.names import Username
 
 Item = TypeVar("Item")
 
@@ -75,6 +77,18 @@ class EvidenceQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class DifferenceQuestion:
+    """Which differences between tokens and sources. In order of first sight of their identities."""
+
+    issuer: str | None = None
+    group: str | None = None
+    """The group's path."""
+    kind: DifferenceKind | None = None
+    account_id: int | None = None
+    """Of an identity linked to it."""
+
+
+@dataclass(frozen=True, slots=True)
 class GroupQuestion:
     """Which groups that have a gid. In order of gid number; of name with `prefix`."""
 
@@ -123,3 +137,30 @@ class RulesVersion:
     author: str
     rules: int
     classes: int
+    reason: str = ""
+    in_force: bool = False
+    """It is the pinned one, or the newest while none is pinned."""
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RulesPin:
+    """The version that is in force whatever is saved after it."""
+
+    version: int
+    pinned_at: int
+    author: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """Somebody in a group, as far as its manager is concerned: nothing of other groups."""
+
+    identity: Identity | None
+    """Recorded in the group; None for an account that holds it without."""
+    active: bool | None
+    """At the identity's source."""
+    username: Username | None
+    state: AccountState | None
+    """Of the account; None without one."""

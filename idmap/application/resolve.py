@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
@@ -26,7 +26,7 @@ from idmap.domain.doors import Door
 from idmap.domain.errors import Refused
 from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import RuleSet
+from idmap.domain.rules import RuleSet, SlurmAssociation
 from idmap.domain.secrets import Secret
 
 ANSWER_LIFETIME_SECONDS: Final = 60
@@ -48,6 +48,8 @@ class Resolved:
     """When token or account end, whichever is first (seconds since the epoch)."""
     valid_until: int
     """When this answer must be asked for again."""
+    slurm: SlurmAssociation | None = None
+    """Where its jobs are charged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class Facts:
     salt: bytes
 
 
+def unnoted(claims: VerifiedClaims) -> None:
+    """For whoever does not want to know."""
+    del claims
+
+
 def resolve(
     remembered: Remembered,
     verifier: TokenVerifier,
@@ -69,8 +76,10 @@ def resolve(
     allowed_doors: Collection[str],
     at: int,
     issuer: str | None = None,
+    note: Callable[[VerifiedClaims], None] = unnoted,
 ) -> Resolved:
-    """The account behind `token` at `door` and time `at`; `issuer` says whose an opaque token is.
+    """The account behind `token` at `door` and time `at`; `issuer` says whose an opaque token is. `note` is told what
+    was verified, whatever becomes of it.
 
     Raises Refused(DOOR_REFUSED) when the asking component may not speak for that door, TokenRefused when the
     token fails, and Refused with the decision's first reason when the account may not be used.
@@ -78,6 +87,7 @@ def resolve(
     if str(door) not in allowed_doors:
         raise Refused(Reason.DOOR_REFUSED, f"{door} is not among the component's doors")
     claims = verifier.verify(token, door, at, issuer=issuer)
+    note(claims)
     facts = remembered.get(
         ("facts", claims.identity), lambda reader: _gather(reader, claims.identity)
     )
@@ -91,6 +101,7 @@ def resolve_from_memory(
     door: Door,
     allowed_doors: Collection[str],
     at: int,
+    note: Callable[[VerifiedClaims], None] = unnoted,
 ) -> Resolved | None:
     """The answer of `resolve`, where token and facts are both remembered at `present`; else None.
 
@@ -101,6 +112,7 @@ def resolve_from_memory(
     claims = verifier.recall(token, door, at, present)
     if claims is None:
         return None
+    note(claims)
     facts: Facts | None = present.get(("facts", claims.identity))
     refused = credential_bans_at(present)
     return None if facts is None or refused is None else _answer(facts, claims, at, refused)
@@ -121,7 +133,16 @@ def _answer(facts: Facts, claims: VerifiedClaims, at: int, refused: CredentialBa
         revision=facts.revision,
         expires_at=expires_at,
         valid_until=min(expires_at, at + ANSWER_LIFETIME_SECONDS),
+        slurm=_slurm(decision, facts.rules),
     )
+
+
+def _slurm(decision: Decision, rules: RuleSet) -> SlurmAssociation | None:
+    """What the rules grant now; in grace, what the class says whose rule once gave the account."""
+    if decision.grant is not None:
+        return decision.grant.slurm
+    given = None if decision.account is None else rules.class_of(decision.account.rule_id)
+    return None if given is None else given.slurm
 
 
 def decision_id(facts: Facts, decision: Decision, claims: VerifiedClaims) -> str:

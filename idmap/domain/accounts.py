@@ -37,6 +37,8 @@ class AccountEvent(StrEnum):
     GRACE_PASSED = "grace_passed"
     DENIED_BY_RULE = "denied_by_rule"
     """A deny rule matched; it gives no grace unless it says so."""
+    GRACE_CUT = "grace_cut"
+    """A deny rule matched an account in grace, and gives less of it than is left."""
     ENTITLEMENT_RETURNED = "entitlement_returned"
     SUSPENDED_BY_PERSON = "suspended_by_person"
     RESTORED_BY_PERSON = "restored_by_person"
@@ -64,6 +66,7 @@ TRANSITIONS: Final[Mapping[AccountState, Mapping[AccountEvent, AccountState]]] =
             {
                 _E.ENTITLEMENT_RETURNED: _A.ACTIVE,
                 _E.GRACE_PASSED: _A.SUSPENDED,
+                _E.GRACE_CUT: _A.GRACE,
                 _E.DENIED_BY_RULE: _A.SUSPENDED,
                 _E.SUSPENDED_BY_PERSON: _A.SUSPENDED,
                 _E.CLOSED: _A.TOMBSTONE,
@@ -116,6 +119,39 @@ class LeavingGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountTerms:
+    """What the rules let an account do, beside its groups, and until when."""
+
+    access: NodeAccess = EVERYWHERE
+    local_groups: frozenset[str] = frozenset()
+    expires_on: date | None = None
+
+    def where_also(self, other: AccountTerms) -> AccountTerms:
+        """What both give."""
+        ends = [day for day in (self.expires_on, other.expires_on) if day is not None]
+        return AccountTerms(
+            self.access.where_also(other.access),
+            self.local_groups & other.local_groups,
+            min(ends, default=None),
+        )
+
+    def takes_from(self, before: AccountTerms) -> bool:
+        """Whether these take away something that those gave."""
+        sooner = self.expires_on is not None and (
+            before.expires_on is None or self.expires_on < before.expires_on
+        )
+        return (
+            sooner
+            or not self.access.covers(before.access)
+            or not before.local_groups <= self.local_groups
+        )
+
+
+NO_TERMS: Final = AccountTerms()
+"""Everywhere, without an end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """The site's POSIX account. `username` and `uid_number` never change once issued."""
 
@@ -143,6 +179,11 @@ class Account:
     """Names of groups of the nodes' own; each counts on nodes whose configuration lists it, and nowhere else."""
     shared: bool = False
     """Several people use it: its identities come and go by rule, and each is judged by itself."""
+
+    @property
+    def terms(self) -> AccountTerms:
+        """Its terms as one value."""
+        return AccountTerms(self.access, self.local_groups, self.expires_on)
 
     @property
     def has_private_group(self) -> bool:

@@ -34,6 +34,12 @@ class Capability:
     def __str__(self) -> str:
         return f"{self.kind}.{self.action}" + (f":{self.path}" if self.path else "")
 
+    def covers(self, wanted: Capability) -> bool:
+        """Whether it is for everything that the other is for: the same, or storage from further up the path."""
+        alike = (self.kind, self.action) == (wanted.kind, wanted.action)
+        below = wanted.path.startswith(f"{self.path.rstrip('/')}/")
+        return alike and (self.path == wanted.path or (bool(self.path) and below))
+
 
 @dataclass(frozen=True, slots=True)
 class Purpose:

@@ -18,6 +18,7 @@ from idmap.domain.capabilities import Capability
 from idmap.domain.checks import Check, step
 from idmap.domain.doors import Door
 from idmap.domain.entitlements import ResourceEntitlement
+from idmap.domain.facts import email_domain
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity
 from idmap.domain.issuers import IssuerProfile
@@ -40,6 +41,8 @@ class VerifiedClaims:
     """Spelling for a new account's name; identifies nobody."""
     spelling: Spelling = NO_SPELLING
     """What else may spell it: local part of the mail address, given and family name."""
+    email_domain: str | None = None
+    """Where the person reads mail, unless the issuer calls the address unverified; it narrows and names nobody."""
     capabilities: frozenset[Capability] = frozenset()
     """WLCG capability scopes: the token is for these and nothing else."""
     resources: frozenset[ResourceEntitlement] = frozenset()
@@ -116,6 +119,7 @@ def check_claims(
             given=short_text(claims, "given_name"),
             family=short_text(claims, "family_name"),
         ),
+        email_domain=_email_domain(claims),
         capabilities=reading.purpose.capabilities,
         resources=reading.asserted.resources,
         assurance=reading.assurance,
@@ -129,3 +133,12 @@ def short_text(claims: Mapping[str, Any], name: str) -> str | None:
     value = claims.get(name)
     fits = isinstance(value, str) and len(value) <= 255 and value.isprintable()
     return value if fits else None
+
+
+def _email_domain(claims: Mapping[str, Any]) -> str | None:
+    """Of `email` (OpenID Connect Core §5.1), unless `email_verified` says anything but yes."""
+    address = short_text(claims, "email")
+    verified = claims.get("email_verified", True)
+    if address is None or (verified is not True and verified != "true"):
+        return None
+    return email_domain(address)

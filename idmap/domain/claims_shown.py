@@ -50,7 +50,7 @@ def age(reading: Reading) -> str:
 def audience(reading: Reading) -> str:
     """The token's audiences and the door's."""
     accepted = sorted(reading.profile.audiences.get(reading.door, frozenset()))
-    return f"{_said(reading.claims, 'aud')}; {reading.door} takes {_listed(accepted) or 'none'}"
+    return f"{_said(reading.claims, 'aud')}; {reading.door} takes {listed(accepted) or 'none'}"
 
 
 def required_claims(reading: Reading) -> str:
@@ -66,7 +66,7 @@ def wlcg_version(reading: Reading) -> str:
 def type_claim(reading: Reading) -> str:
     """What it says and what is demanded."""
     accepted = sorted(reading.profile.accepted_type_claims)
-    demanded = f"one of {_listed(accepted)} is demanded" if accepted else "none is demanded"
+    demanded = f"one of {listed(accepted)} is demanded" if accepted else "none is demanded"
     return f"{_said(reading.claims, 'typ')}; {demanded}"
 
 
@@ -90,14 +90,14 @@ def robot(reading: Reading) -> str:
 def identification(reading: Reading) -> str:
     """The values, and those that would do."""
     demanded = sorted(reading.profile.required_assurance)
-    wanted = f"one of {_listed(demanded)} is demanded" if demanded else "none is demanded"
+    wanted = f"one of {listed(demanded)} is demanded" if demanded else "none is demanded"
     return f"{_said(reading.claims, 'eduperson_assurance')}; {wanted}"
 
 
 def authentication(reading: Reading) -> str:
     """The value, and those that would do at this door."""
     demanded = sorted(reading.profile.required_acr.get(reading.door, frozenset()))
-    wanted = f"wants one of {_listed(demanded)}" if demanded else "wants none"
+    wanted = f"wants one of {listed(demanded)}" if demanded else "wants none"
     return f"{_said(reading.claims, 'acr')}; {reading.door} {wanted}"
 
 
@@ -106,8 +106,8 @@ def capabilities(reading: Reading) -> str:
     found = sorted(str(one) for one in reading.purpose.capabilities)
     unread = "there are, but none that can be read" if reading.purpose.present else "none"
     demanded = sorted(reading.profile.required_capabilities.get(reading.door, frozenset()))
-    wanted = f"; {reading.door} wants one of {_listed(demanded)}" if demanded else ""
-    return f"{_listed(found) or unread}{wanted}"
+    wanted = f"; {reading.door} wants one of {listed(demanded)}" if demanded else ""
+    return f"{listed(found) or unread}{wanted}"
 
 
 def groups(reading: Reading) -> str:
@@ -115,7 +115,7 @@ def groups(reading: Reading) -> str:
     if reading.purpose.present:
         return "left aside: the token is for its capabilities"
     there = [name for name in sorted(reading.profile.groups_claims) if name in reading.claims]
-    found = _listed(sorted(group.path for group in reading.asserted.groups)) or "none"
+    found = listed(sorted(group.path for group in reading.asserted.groups)) or "none"
     resources = len(reading.asserted.resources)
     return f"{found}, {resources} resource(s), read from {', '.join(there) or 'no claim'}"
 
@@ -160,11 +160,12 @@ def _said(claims: Mapping[str, Any], name: str) -> str:
     if value is None:
         return f"no {name}"
     if isinstance(value, list):
-        return f"{name} {_listed(value) or '[]'}"
+        return f"{name} {listed(value) or '[]'}"
     return f"{name} {bounded(value)}"
 
 
-def _listed(values: Iterable[object]) -> str:
-    listed = list(values)
-    more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
-    return ", ".join(bounded(value) for value in listed[:LISTED]) + more
+def listed(values: Iterable[object]) -> str:
+    """The first few values of strangers, and how many more there are."""
+    found = list(values)
+    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    return ", ".join(bounded(value) for value in found[:LISTED]) + more

@@ -21,6 +21,8 @@ FIELDS: Final = (
     "state",
     "last_day",
     "grace_day",
+    "elsewhere",
+    "token_only",
 )
 """Of an account, in the order of the report; memberships are told apart."""
 

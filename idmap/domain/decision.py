@@ -16,11 +16,24 @@ from datetime import UTC, date, datetime
 from idmap.domain.accounts import UNKNOWN_TO_NODES, Account, AccountState
 from idmap.domain.bans import NO_CREDENTIAL_BANS, Ban, CredentialBans
 from idmap.domain.claims import VerifiedClaims
-from idmap.domain.doors import Door
-from idmap.domain.groups import Group
+from idmap.domain.conditions import Who
+from idmap.domain.demands import refuses_keys, unmet_demands
+from idmap.domain.doors import Door, DoorKind
+from idmap.domain.facts import Fact
+from idmap.domain.groups import PRIVATE_GROUP, Group
 from idmap.domain.identity import Identity
+from idmap.domain.node_access import NodeAccess
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import Rule, RuleSet
+from idmap.domain.rules import (
+    AccountClass,
+    Adds,
+    Denies,
+    Gives,
+    Rule,
+    RuleSet,
+    SlurmAssociation,
+    held_items,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +52,23 @@ class Recorded:
     """A client, a host or a service account: only rules for robots match it, and those match nobody else."""
     also: frozenset[Identity] = frozenset()
     """Other identities whose facts these are too, where `persons.as_one` put a person together."""
+    facts: frozenset[Fact] = frozenset()
+    """What else sources and tokens said, of the kinds that some rule asks for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a matching rule gives: the kind of account and the groups."""
+    """What the matching rules give together: the winner's class, and what all of them add."""
 
     rule: Rule
+    """The winner."""
+    account_class: AccountClass
     secondary_groups: frozenset[Group]
-
-
-@dataclass(frozen=True, slots=True)
-class Considered:
-    """One rule as `explain` shows it."""
-
-    rule_id: str
-    condition: str
-    matched: bool
+    access: NodeAccess
+    local_groups: frozenset[str] = frozenset()
+    slurm: SlurmAssociation | None = None
+    added_by: tuple[str, ...] = ()
+    """Ids of the rules that added something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +79,12 @@ class Decision:
     reasons: tuple[Reason, ...]
     grant: Grant | None
     account: Account | None
-    considered: tuple[Considered, ...]
+    denied_by: Rule | None = None
+    """The deny rule that took the account away; of several the one that gives the least grace."""
+    denied_classes: frozenset[str] = frozenset()
+    """Node classes that deny rules take away, from an account in grace too."""
+    entitled_but_denied: bool = False
+    """But for `denied_by` there would be an account."""
 
     @property
     def reason(self) -> Reason:
@@ -86,28 +104,40 @@ def decide(
 
     Without `door`: is there to be an account? With `door`: may the recorded account be used? A
     `credential` must be this identity's and this door's own, and neither it nor its issuer `refused`; it can only
-    take away.
+    take away. Its cost is that of the rules that may match, not of all.
     """
-    considered = tuple(_consider(recorded, rule) for rule in rules.rules)
-    grant = _find_grant(recorded, rules)
+    found = _find(recorded, rules)
+    grant, denied_by = found.grant, found.denied_by
+    if denied_by is not None:
+        grant = None
+    over = grant is not None and recorded.account is None and _is_over(grant.account_class, at)
+    if over:
+        grant = None
+    unmatched = Reason.ACCOUNT_EXPIRED if over else _unmatched(recorded, denied_by)
     if door is None:
-        reasons: tuple[Reason, ...] = () if grant is not None else (_unmatched(recorded),)
+        reasons: tuple[Reason, ...] = () if grant is not None else (unmatched,)
     else:
-        found = _door_reasons(recorded, grant, at, door, credential, refused)
-        reasons = tuple(dict.fromkeys(found))
+        lacking = None if grant is not None else unmatched
+        told = _door_reasons(recorded, lacking, rules, at, door, credential, refused)
+        reasons = tuple(dict.fromkeys(told))
     return Decision(
         allowed=not reasons,
         reasons=reasons or (Reason.OK,),
         grant=grant,
         account=recorded.account,
-        considered=considered,
+        denied_by=denied_by,
+        denied_classes=found.denied_classes,
+        entitled_but_denied=denied_by is not None and found.grant is not None,
     )
 
 
-def account_reason(account: Account, bans: Iterable[Ban], at: int) -> Reason:
-    """What any door says of the account alone; the C account phase gives the same answer.
+def account_reason(
+    account: Account, bans: Iterable[Ban], at: int, node_class: str | None = None
+) -> Reason:
+    """What any door says of the account alone; the C account phase gives the same answer on a node of the class.
 
-    Order of precedence: closed, banned, pending, suspended, expired, grace ended. Nodes never hear of a pending one.
+    Order of precedence: closed, banned, pending, suspended, not on these nodes, expired, grace ended. Nodes never
+    hear of a pending one.
     """
     today = day_of(at)
     if account.state is AccountState.TOMBSTONE:
@@ -118,6 +148,8 @@ def account_reason(account: Account, bans: Iterable[Ban], at: int) -> Reason:
         return Reason.ACCOUNT_AWAITS_APPROVAL
     if account.state is AccountState.SUSPENDED:
         return Reason.ACCOUNT_SUSPENDED
+    if node_class is not None and not account.access.admits(node_class):
+        return Reason.NODE_CLASS_REFUSED
     if account.expires_on is not None and today > account.expires_on:
         return Reason.ACCOUNT_EXPIRED
     if account.grace_until is not None and today > account.grace_until:
@@ -127,7 +159,8 @@ def account_reason(account: Account, bans: Iterable[Ban], at: int) -> Reason:
 
 @dataclass(frozen=True, slots=True)
 class NodeTimes:
-    """What the installed files say of time: all the C code adds to a decision besides the ban list."""
+    """What the installed files say of time: all the C code adds to a decision besides the ban list, and, on a class
+    that is token-only, whether this login showed a token."""
 
     created: int
     not_after: int
@@ -139,22 +172,31 @@ class NodeTimes:
 
 
 def node_reason(
-    account: Account | None, bans: Iterable[Ban], times: NodeTimes, clock: int
+    account: Account | None,
+    bans: Iterable[Ban],
+    times: NodeTimes,
+    clock: int,
+    node_class: str | None = None,
+    *,
+    token_demanded: bool = False,
 ) -> Reason:
     """What the account phase on a node says: the specification of `pam_module/account.c`.
 
     The effective time is never less than the newest signed one, so a slow clock revives nothing. A pending account
-    is nobody to a node.
+    is nobody to a node. `token_demanded` is for a login without a token on a class that is token-only; as that login
+    can be made another way, everything else is said first.
     """
     at = max(clock, times.created, times.signed_time)
     if account is None or account.state in UNKNOWN_TO_NODES:
         return Reason.ACCOUNT_UNKNOWN
-    reason = account_reason(account, bans, at)
+    reason = account_reason(account, bans, at, node_class)
     if reason is not Reason.OK:
         return reason
     if times.not_after and at > times.not_after:
         return Reason.SNAPSHOT_EXPIRED
-    return Reason.CLOCK_SKEW if times.clock_skew else Reason.OK
+    if times.clock_skew:
+        return Reason.CLOCK_SKEW
+    return Reason.TOKEN_DEMANDED if token_demanded else Reason.OK
 
 
 def day_of(at: int) -> date:
@@ -162,47 +204,91 @@ def day_of(at: int) -> date:
     return datetime.fromtimestamp(at, tz=UTC).date()
 
 
-def _consider(recorded: Recorded, rule: Rule) -> Considered:
-    return Considered(
-        rule_id=rule.rule_id,
-        condition=_condition(rule),
-        matched=_matches(recorded, rule),
+def who_of(recorded: Recorded) -> Who:
+    """The person as conditions see them."""
+    return Who(
+        active=recorded.active_at_source,
+        robot=recorded.robot,
+        identities=recorded.also | {recorded.identity},
+        held=held_items(recorded.groups, recorded.facts),
     )
 
 
-def _condition(rule: Rule) -> str:
-    member = f"member of {rule.group.path} at {rule.group.issuer}"
-    if not rule.robots:
-        return member
-    return f"robot, {member}" + (" or named by the rule" if rule.subjects else "")
-
-
-def _matches(recorded: Recorded, rule: Rule) -> bool:
-    """Rules for robots match robots alone, and the others people alone."""
-    if not recorded.active_at_source or recorded.robot is not rule.robots:
-        return False
-    return rule.group in recorded.groups or any(
-        identity.subject in rule.subjects and identity.issuer == rule.group.issuer
-        for identity in (recorded.identity, *recorded.also)
-    )
-
-
-def _unmatched(recorded: Recorded) -> Reason:
+def _unmatched(recorded: Recorded, denied_by: Rule | None) -> Reason:
+    if denied_by is not None:
+        return Reason.DENIED_BY_RULE
     return Reason.ROBOT_REFUSED if recorded.robot else Reason.NO_RULE_MATCHES
 
 
-def _find_grant(recorded: Recorded, rules: RuleSet) -> Grant | None:
-    for rule in rules.rules:
-        if _matches(recorded, rule):
-            primary = rule.account_class.primary_group
-            secondary = frozenset(rule.secondary_groups) & recorded.groups
-            return Grant(rule=rule, secondary_groups=secondary - {primary})
-    return None
+def _is_over(account_class: AccountClass, at: int) -> bool:
+    return account_class.expires_on is not None and day_of(at) > account_class.expires_on
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the matching rules say, whoever of them wins."""
+
+    grant: Grant | None
+    denied_by: Rule | None
+    denied_classes: frozenset[str]
+
+
+def _find(recorded: Recorded, rules: RuleSet) -> _Found:
+    who = who_of(recorded)
+    refused: set[str] = set()
+    denials: list[tuple[int, int, Rule]] = []
+    winner: tuple[Rule, Gives] | None = None
+    more: list[tuple[Rule, Adds]] = []
+    for position, rule in rules.candidates(who):
+        if not rule.condition.holds(who):
+            continue
+        match rule.outcome:
+            case Denies(node_classes) if node_classes:
+                refused |= node_classes
+            case Denies(grace_days=grace_days):
+                denials.append((grace_days, position, rule))
+            case Gives() as gives:
+                winner = winner or (rule, gives)
+            case Adds() as adds:
+                more.append((rule, adds))
+    return _Found(
+        grant=None if winner is None else _united(recorded, *winner, more, refused),
+        denied_by=min(denials, key=lambda found: found[:2])[2] if denials else None,
+        denied_classes=frozenset(refused),
+    )
+
+
+def _united(
+    recorded: Recorded,
+    rule: Rule,
+    gives: Gives,
+    more: list[tuple[Rule, Adds]],
+    refused: set[str],
+) -> Grant:
+    given = gives.account_class
+    secondary, access, local = set(gives.secondary_groups), given.access, given.local_groups
+    slurm = given.slurm
+    for _, adds in more:
+        secondary |= set(adds.secondary_groups)
+        access = access.and_on(adds.access)
+        local |= adds.local_groups
+        slurm = slurm or adds.slurm
+    return Grant(
+        rule=rule,
+        account_class=given,
+        secondary_groups=frozenset(secondary & recorded.groups)
+        - {given.primary_group, PRIVATE_GROUP},
+        access=access.but_not_on(refused),
+        local_groups=local,
+        slurm=slurm,
+        added_by=tuple(one.rule_id for one, _ in more),
+    )
 
 
 def _door_reasons(
     recorded: Recorded,
-    grant: Grant | None,
+    lacking: Reason | None,
+    rules: RuleSet,
     at: int,
     door: Door,
     credential: VerifiedClaims | None,
@@ -220,9 +306,22 @@ def _door_reasons(
         if any(ban.holds(at) for ban in recorded.bans):
             yield Reason.BANNED
         yield Reason.ACCOUNT_UNKNOWN
-        if grant is None:
-            yield _unmatched(recorded)
+        if lacking is not None:
+            yield lacking
+        yield from _undemanded(rules, at, door, credential)
         return
-    reason = account_reason(recorded.account, recorded.bans, at)
+    node_class = door.label if door.kind is DoorKind.SSH else None
+    reason = account_reason(recorded.account, recorded.bans, at, node_class)
     if reason is not Reason.OK:
         yield reason
+    yield from _undemanded(rules, at, door, credential)
+
+
+def _undemanded(
+    rules: RuleSet, at: int, door: Door, credential: VerifiedClaims | None
+) -> Iterable[Reason]:
+    """What the credential, or its absence, falls short of."""
+    if credential is not None:
+        unmet = unmet_demands(rules.demands, credential, door, at)
+        return dict.fromkeys(reason for _, reason in unmet)
+    return [Reason.TOKEN_DEMANDED] if refuses_keys(rules.demands, door) else []

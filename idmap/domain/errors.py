@@ -16,6 +16,8 @@ Every error has a `reason`; the sentence and the next step for people come from 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from idmap.domain.reasons import REASONS, Reason
 
 
@@ -26,6 +28,11 @@ class IdmapError(Exception):
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+
+    @property
+    def more(self) -> Mapping[str, object]:
+        """What else a problem document carries, for those who may see the detail; plain JSON."""
+        return {}
 
     @property
     def sentence(self) -> str:

@@ -34,6 +34,10 @@ GRANTING: Final = frozenset({FactKind.LABEL, FactKind.ATTRIBUTE, FactKind.ENTITL
 """Kinds that may give an account by themselves. The others only narrow what a group or one of these gives."""
 
 
+SAID_BY_SOURCES: Final = frozenset({FactKind.LABEL, FactKind.ATTRIBUTE})
+"""Kinds that sources alone say: a token has no labels, and what it calls attributes is the issuer's own choice."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Fact:
     """One fact, and who vouches for it."""
@@ -44,6 +48,18 @@ class Fact:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.value} @ {self.issuer}"
+
+
+def label(name: str, value: str = "", prefix: str = "") -> str:
+    """The value of a LABEL. INDIGO IAM allows no `/` and no `=` in prefix and name: two labels are never one text."""
+    qualified = f"{prefix}/{name}" if prefix else name
+    return attribute(qualified, value)
+
+
+def attribute(name: str, value: str = "") -> str:
+    """The value of an ATTRIBUTE. Blanks around what IAM calls the value are no part of it."""
+    value = value.strip()
+    return f"{name}={value}" if value else name
 
 
 def is_readable_fact(value: str) -> bool:

@@ -34,7 +34,10 @@ LOCAL_ISSUER: Final = Issuer("idmap:local")
 PRIVATE_ISSUER: Final = Issuer("idmap:private")
 """Likewise for private groups: the path is the username of the one account whose primary group it is."""
 
-OUR_ISSUERS: Final = frozenset({LOCAL_ISSUER, PRIVATE_ISSUER})
+SHARED_ISSUER: Final = Issuer("idmap:shared")
+"""Likewise for shared accounts: they belong to nobody, so what was issued to one is issued to its name."""
+
+OUR_ISSUERS: Final = frozenset({LOCAL_ISSUER, PRIVATE_ISSUER, SHARED_ISSUER})
 
 _PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ROLE: Final = ":role="
@@ -147,7 +150,7 @@ def decode_name(text: str) -> str:
         raise _invalid(text, "has a % that encodes nothing")
     try:
         return unquote_to_bytes(text).decode("utf-8")
-    except UnicodeDecodeError:
+    except UnicodeError:  # also of a lone surrogate, which JSON can carry
         raise _invalid(text, "does not encode UTF-8") from None
 
 

@@ -117,7 +117,10 @@ def _endpoint(document: Mapping[str, Any], name: str) -> str | None:
     if document.get(name) is None:
         return None
     endpoint = _text(document, name)
-    parts = urlsplit(endpoint)
+    try:
+        parts = urlsplit(endpoint)
+    except ValueError:  # an address in brackets that is none
+        parts = urlsplit("")
     local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
     if not parts.hostname or parts.fragment or not (parts.scheme == "https" or local):
         raise _invalid(name, "an https URL is needed; plain http is for loopback only")

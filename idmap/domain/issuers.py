@@ -101,7 +101,7 @@ class IssuerProfile:
         )
     )
     record_groups_from_tokens: bool = False
-    """Whether a token's groups may be recorded as an observation (how a newcomer gets an account)."""
+    """Whether a token's groups, and facts that rules ask for, may be recorded (how a newcomer gets an account)."""
     accepted_types: frozenset[str] = frozenset({"", "jwt", "at+jwt"})
     """Header `typ`, lower case, `application/` removed; empty stands for an absent one."""
     leeway_seconds: int = DEFAULT_LEEWAY_SECONDS
@@ -194,7 +194,10 @@ def check_distinct(profiles: Iterable[IssuerProfile]) -> None:
 
 def is_loopback_url(url: str) -> bool:
     """Whether the URL is plain http to this very host, the one place where plain http may go."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # an address in brackets that is none
+        return False
     return parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
 
 

@@ -4,6 +4,9 @@ A link needs proof of both sides: two fresh logins by the same person, or an adm
 issuer says of its own people's other ids is evidence for the administrator and links nobody by itself; nor do
 names and mail addresses (law 1). Linking and unlinking never change what a ban reaches: while one reaches
 either side, neither happens. Merging two accounts is not here.
+
+Who uses a *shared* account, the rules say and nobody else: no login and no order links an identity to one or takes
+one from it, for the next run would undo it. Whoever must go now is banned, or denied by a rule.
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ class LinkProof(StrEnum):
     ADMINISTRATOR = "administrator"
     EVIDENCE = "evidence"
     """An administrator's approval of what an issuer said."""
+    RULE = "rule"
+    """A rule lets everybody who matches into a shared account."""
 
 
 class LinkedIdKind(StrEnum):
@@ -110,12 +115,16 @@ def check_link(
     account_bans: Sequence[Ban],
     trusted: Collection[Issuer],
     at: int,
+    proof: LinkProof = LinkProof.ADMINISTRATOR,
 ) -> None:
     """Whether `identity` may become one of `account`'s, which has the identities `own` and the bans `account_bans`.
 
-    Raises Conflict: ACCOUNT_CLOSED, IDENTITY_LINKED_ELSEWHERE, IDENTITY_NOT_LINKABLE, ROBOT_AND_PERSON; and
-    Refused(BANNED) when a ban reaches the account or the identity: a link would widen it or hide it.
+    Raises Conflict: ACCOUNT_CLOSED, IDENTITY_LINKED_ELSEWHERE, IDENTITY_NOT_LINKABLE, ROBOT_AND_PERSON, ACCOUNT_SHARED
+    for whatever but a rule; and Refused(BANNED) when a ban reaches the account or the identity: a link would widen it
+    or hide it.
     """
+    by_rule = proof is LinkProof.RULE
+    _require_rule(account, by_rule)
     if account.state is AccountState.TOMBSTONE:
         raise Conflict(Reason.ACCOUNT_CLOSED, f"account {account.username}")
     if identity.account is not None and identity.account.account_id != account.account_id:
@@ -123,10 +132,10 @@ def check_link(
             Reason.IDENTITY_LINKED_ELSEWHERE,
             f"{identity.identity} is linked to {identity.account.username}",
         )
-    if identity.identity.issuer not in trusted:
+    if not by_rule and identity.identity.issuer not in trusted:
         raise Conflict(Reason.IDENTITY_NOT_LINKABLE, f"issuer {identity.identity.issuer!r}")
     _require_no_ban((*account_bans, *identity.bans), at)
-    if own and all(one.robot for one in own) is not identity.robot:
+    if not by_rule and own and all(one.robot for one in own) is not identity.robot:
         raise Conflict(Reason.ROBOT_AND_PERSON, f"{identity.identity} and {account.username}")
 
 
@@ -135,19 +144,28 @@ def check_unlink(
     own: Sequence[Recorded],
     at: int,
     refused: CredentialBans = NO_CREDENTIAL_BANS,
+    *,
+    by_rule: bool = False,
 ) -> None:
     """Whether one of `account`'s identities `own` may be taken from it; number and name stay with the account.
 
     Raises Refused(BANNED): the one unlinked would escape the ban, or the account would, or its other identities,
-    of `refused` issuers alone, would close it; and Conflict(LAST_IDENTITY) when nobody could use an account that is
-    meant to be used.
+    of `refused` issuers alone, would close it; and Conflict: ACCOUNT_SHARED for whatever but a rule, LAST_IDENTITY when
+    nobody could use an account that is meant to be used. From a shared one the last goes by a plan that lets somebody
+    else in, or while nobody may use it (`shared_accounts`).
     """
+    _require_rule(account, by_rule)
     _require_no_ban([ban for recorded in own for ban in recorded.bans], at)
     for issuer in sorted({recorded.identity.issuer for recorded in own}):
         _require_no_ban(refused.issuers.get(issuer, ()), at)
     at_rest = account.state in {AccountState.SUSPENDED, AccountState.TOMBSTONE}
-    if len(own) == 1 and not at_rest:
+    if len(own) == 1 and not at_rest and not by_rule:
         raise Conflict(Reason.LAST_IDENTITY, f"account {account.username} is {account.state}")
+
+
+def _require_rule(account: Account, by_rule: bool) -> None:
+    if account.shared is not by_rule:
+        raise Conflict(Reason.ACCOUNT_SHARED, f"account {account.username}")
 
 
 def _require_no_ban(bans: Sequence[Ban], at: int) -> None:

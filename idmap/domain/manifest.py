@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from idmap.domain.errors import NodeInstallFailed
+from idmap.domain.node_access import MAX_CLASSES, NODE_CLASS
 from idmap.domain.posix import Windows
 from idmap.domain.reasons import Reason
 
@@ -24,6 +25,9 @@ BANS_TYPE: Final = "application/vnd.idmap.bans+json"
 HEARTBEAT_TYPE: Final = "application/vnd.idmap.heartbeat+json"
 
 FORMAT: Final = 1
+FORMAT_TOKEN_ONLY: Final = 2
+"""Of a manifest that names token-only classes: an agent that knows nothing of them keeps its last files, and
+admits nobody past their not-after, instead of letting keys in."""
 DEFAULT_LIFETIME_SECONDS: Final = 72 * 3600
 """A login node admits people for three days without the service (law 7): a long weekend."""
 
@@ -58,6 +62,8 @@ class Manifest:
     posix: tuple[ChunkRef, ...]
     trust: tuple[ChunkRef, ...]
     """Chunks for enrolled nodes only: issuers, keys, salted identities."""
+    token_only: frozenset[str] = frozenset()
+    """Node classes on which a login that shows no token is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +148,11 @@ def parse_envelope(data: bytes, payload_type: str) -> Envelope:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """The manifest as a payload."""
+    demands = {"token_only": sorted(manifest.token_only)} if manifest.token_only else {}
     return _json(
         {
-            "format": FORMAT,
+            "format": FORMAT_TOKEN_ONLY if demands else FORMAT,
+            **demands,
             "realm": manifest.realm,
             "revision": manifest.revision,
             "created": manifest.created,
@@ -160,7 +168,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 def parse_manifest(payload: bytes) -> Manifest:
     """A manifest whose signature held. Raises NodeInstallFailed(MANIFEST_INVALID)."""
-    value = _object(payload)
+    value = _object(payload, FORMAT, FORMAT_TOKEN_ONLY)
     try:
         return Manifest(
             realm=_text(value["realm"]),
@@ -172,6 +180,7 @@ def parse_manifest(payload: bytes) -> Manifest:
             high_water={_text(k): _count(v) for k, v in value["high_water"].items()},
             posix=_chunks(value["posix"]),
             trust=_chunks(value["trust"]),
+            token_only=_token_only(value),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _invalid(f"manifest: {type(error).__name__}") from None
@@ -235,14 +244,28 @@ def parse_heartbeat(payload: bytes) -> Heartbeat:
         raise _invalid(f"heartbeat: {type(error).__name__}") from None
 
 
-def _object(payload: bytes) -> dict[str, Any]:
+def _object(payload: bytes, *formats: int) -> dict[str, Any]:
     try:
         value = json.loads(payload)
     except (ValueError, RecursionError):
         raise _invalid("payload: not JSON") from None
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
+    if not isinstance(value, dict) or value.get("format") not in (formats or (FORMAT,)):
         raise _invalid(f"payload: format {FORMAT} is needed")
     return value
+
+
+def _token_only(value: dict[str, Any]) -> frozenset[str]:
+    """At least one class, or no such member; the format says which of the two."""
+    if value["format"] == FORMAT:
+        if "token_only" in value:
+            raise ValueError
+        return frozenset()
+    names = value["token_only"]
+    if not isinstance(names, list) or not 0 < len(names) <= MAX_CLASSES:
+        raise TypeError
+    if not all(NODE_CLASS.fullmatch(_text(name)) for name in names):
+        raise ValueError
+    return frozenset(names)
 
 
 def _chunks(rows: object) -> tuple[ChunkRef, ...]:

@@ -67,6 +67,10 @@ RESERVED_NAMES: Final = ROOT_EQUIVALENT_GROUPS | frozenset(
 """Names of system accounts and images; compared after `- . @ +` became `_`."""
 
 
+MAX_LOCAL_GROUPS: Final = 64
+"""Groups of the nodes' own that one account may be given; more than any node has that are worth giving."""
+
+
 def is_adoptable(name: str) -> bool:
     """Whether an existing name can be carried: the check that the C reader makes too."""
     return bool(_ADOPTABLE.fullmatch(name))
@@ -75,6 +79,11 @@ def is_adoptable(name: str) -> bool:
 def is_reserved(name: str) -> bool:
     """Whether the name belongs to the system, whatever its separators."""
     return name.lower().translate(_SPELLING) in RESERVED_NAMES
+
+
+def is_local_group(name: str) -> bool:
+    """Whether accounts may be given a node's own group of that name: it can be carried and is not the system's."""
+    return is_adoptable(name) and not is_reserved(name)
 
 
 def check_generated_name(name: str) -> str:

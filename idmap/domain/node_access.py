@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from idmap.domain.errors import InvalidInput
@@ -46,6 +47,17 @@ class NodeAccess:
         every, some = (self, more.only) if self.only is None else (more, self.only)
         return NodeAccess(None, every.never - (some or frozenset()))
 
+    def where_also(self, other: NodeAccess) -> NodeAccess:
+        """A class that both admit."""
+        if self.only is None and other.only is None:
+            return NodeAccess(None, self.never | other.never)
+        one, more = (self, other) if self.only is not None else (other, self)
+        return NodeAccess(frozenset(c for c in one.only or () if more.admits(c)))
+
+    def covers(self, other: NodeAccess) -> bool:
+        """Whether it admits every class that the other admits."""
+        return self.where_also(other) == other
+
     def but_not_on(self, refused: Iterable[str]) -> NodeAccess:
         """Without these classes."""
         return NodeAccess(self.only, self.never | frozenset(refused))
@@ -60,6 +72,7 @@ EVERYWHERE: Final = NodeAccess()
 NOWHERE: Final = NodeAccess(frozenset())
 
 
+@lru_cache(maxsize=4096)
 def parse_node_access(text: str) -> NodeAccess:
     """The inverse of `str`, for its canonical form alone. Raises InvalidInput(REQUEST_INVALID)."""
     words = text.split(",") if text else []

@@ -4,6 +4,9 @@ One record per line, tab separated, in the very form that `idmap-compile` reads 
 what is signed, what travels and what is compiled are the same bytes. Records are dealt into chunks by a
 hash of the key, sorted within each: one changed account changes one chunk. Membership is stored
 once, with the member. No identities, no mail addresses, no reasons (law 8, DESIGN §2).
+
+An account that may be used everywhere and has no group of the nodes' own is spelled without the two fields that
+say so, so that nodes of before these fields read every site that does not use them, and refuse the others.
 """
 
 from __future__ import annotations
@@ -16,7 +19,14 @@ from typing import Final
 
 from idmap.domain.accounts import UNKNOWN_TO_NODES, Account, PosixGroup
 from idmap.domain.errors import InvalidInput
-from idmap.domain.names import ROOT_EQUIVALENT_GROUPS, is_adoptable, is_reserved
+from idmap.domain.names import (
+    MAX_LOCAL_GROUPS,
+    ROOT_EQUIVALENT_GROUPS,
+    is_adoptable,
+    is_local_group,
+    is_reserved,
+)
+from idmap.domain.node_access import EVERYWHERE, parse_node_access
 from idmap.domain.numbers import NumberKind, NumberRange, is_refused_number
 from idmap.domain.reasons import Reason
 
@@ -49,21 +59,22 @@ def windows_of(ranges: Iterable[NumberRange], with_private_groups: Collection[st
 
 def user_line(account: Account) -> str:
     """One account as a record. The gecos field is the username, never a name or mail address."""
-    return "\t".join(
-        (
-            "user",
-            account.username,
-            str(account.uid_number),
-            str(account.primary_group.gid_number),
-            str(account.state),
-            str(_day_number(account.expires_on)),
-            str(_day_number(account.grace_until)),
-            account.home,
-            account.shell,
-            account.username,
-            ",".join(str(n) for n in sorted(g.gid_number for g in account.secondary_groups)),
-        )
-    )
+    fields = [
+        "user",
+        account.username,
+        str(account.uid_number),
+        str(account.primary_group.gid_number),
+        str(account.state),
+        str(_day_number(account.expires_on)),
+        str(_day_number(account.grace_until)),
+        account.home,
+        account.shell,
+        account.username,
+        ",".join(str(n) for n in sorted(g.gid_number for g in account.secondary_groups)),
+    ]
+    if account.access != EVERYWHERE or account.local_groups:
+        fields += [str(account.access), ",".join(sorted(account.local_groups))]
+    return "\t".join(fields)
 
 
 def group_line(group: PosixGroup) -> str:
@@ -106,14 +117,43 @@ def check_record(line: str, windows: Windows) -> None:
             _check_number(gid, windows.gid, name)
             if name in ROOT_EQUIVALENT_GROUPS:
                 raise InvalidInput(Reason.NAME_REFUSED, f"group {name}")
-        case ["user", name, uid, gid, _state, _expires, _grace, _home, _shell, _gecos, gids]:
+        case [
+            "user",
+            name,
+            uid,
+            gid,
+            _state,
+            _expires,
+            _grace,
+            _home,
+            _shell,
+            _gecos,
+            gids,
+            *more,
+        ] if len(more) in {0, 2}:
             _check_number(uid, windows.uid, name)
             for number in (gid, *filter(None, gids.split(","))):
                 _check_number(number, windows.gid, name)
+            if more:
+                _check_places(name, *more)
         case _:
             raise InvalidInput(Reason.MANIFEST_INVALID, f"not a record: {line[:80]!r}")
     if not is_adoptable(name) or is_reserved(name):
         raise InvalidInput(Reason.NAME_REFUSED, repr(name[:64]))
+
+
+def _check_places(name: str, access: str, local_groups: str) -> None:
+    """Node classes and local groups, each in its only spelling; neither is there when both say nothing."""
+    groups = local_groups.split(",") if local_groups else []
+    try:
+        says_nothing = parse_node_access(access) == EVERYWHERE and not groups
+    except InvalidInput as error:
+        raise InvalidInput(Reason.MANIFEST_INVALID, f"{name}: {error.detail}") from None
+    if says_nothing or groups != sorted(set(groups)) or len(groups) > MAX_LOCAL_GROUPS:
+        raise InvalidInput(Reason.MANIFEST_INVALID, f"{name}: local groups {local_groups[:80]!r}")
+    for group in groups:
+        if not is_local_group(group):
+            raise InvalidInput(Reason.NAME_REFUSED, f"{name}: local group {group[:64]!r}")
 
 
 def _check_number(text: str, windows: tuple[tuple[int, int], ...], name: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import IntFlag
 from typing import Final
 
 from idmap.domain.accounts import AccountState
@@ -19,6 +20,14 @@ from idmap.domain.reasons import Reason
 
 STATES: Final = (AccountState.ACTIVE, AccountState.GRACE, AccountState.SUSPENDED)
 """The states that travel to nodes, by their code in posix.db."""
+
+
+class UserFlag(IntFlag):
+    """What stands against an account on this one node, by its bit in posix.db."""
+
+    ELSEWHERE = 1
+    TOKEN_ONLY = 2
+
 
 MAX_STRING: Final = 1023
 """Bytes of gecos, home or shell."""
@@ -45,6 +54,10 @@ class UserEntry:
     grace_day: int
     secondary: tuple[int, ...]
     """Secondary gid numbers, in the order of the file."""
+    elsewhere: bool = False
+    """It may be used on nodes of other classes only."""
+    token_only: bool = False
+    """A login that shows no token is refused on nodes of this class."""
 
     def __post_init__(self) -> None:
         check_name(self.username)

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     IDENTITY_NOT_LINKABLE = "identity_not_linkable"
     ROBOT_AND_PERSON = "robot_and_person"
     LAST_IDENTITY = "last_identity"
+    ACCOUNT_SHARED = "account_shared"
     EVIDENCE_CONTRADICTED = "evidence_contradicted"
     EVIDENCE_SETTLED = "evidence_settled"
 
@@ -108,6 +109,7 @@ class Reason(StrEnum):
     SOURCE_UNAVAILABLE = "source_unavailable"
     SOURCE_REFUSED = "source_refused"
     SOURCE_GROUP_MISSING = "source_group_missing"
+    SOURCE_LACKS_FACTS = "source_lacks_facts"
     GROUP_REPLACED = "group_replaced"
     GUARD_STOPPED = "guard_stopped"
     PLAN_STALE = "plan_stale"
@@ -127,6 +129,7 @@ class Reason(StrEnum):
     CREDENTIAL_MISSING = "credential_missing"
     CREDENTIAL_REFUSED = "credential_refused"
     ROLE_MISSING = "role_missing"
+    OWN_CASE = "own_case"
     DOOR_REFUSED = "door_refused"
     REQUEST_INVALID = "request_invalid"
     NOT_FOUND = "not_found"
@@ -314,6 +317,10 @@ REASONS: Final = MappingProxyType(
             "It is the account's last identity; without it nobody could use the account.",
             "Suspend or close the account first, or link another identity.",
         ),
+        Reason.ACCOUNT_SHARED: _T(
+            "Who uses this account, the rules say and nobody else.",
+            "Change the rule, or the group it names. To shut one person out, ban the identity or write a deny rule.",
+        ),
         Reason.EVIDENCE_CONTRADICTED: _T(
             "More than one person claims this linked id; at most one of them can be right.",
             "Refuse the wrong claims with 'idmap identities evidence refuse', then approve the right one.",
@@ -383,7 +390,7 @@ REASONS: Final = MappingProxyType(
         ),
         Reason.RULES_TAKE_AWAY: _T(
             "Saving these rules would take accounts away from more people than may lose one at once.",
-            "Look at 'idmap rules test --file FILE'; if it is meant, say how many: --accept-loss N.",
+            "Look at 'idmap rules test FILE --people --effect loses'; if it is meant, say how many: --accept-loss N.",
         ),
         Reason.CLASS_WITHOUT_PRIMARY_GROUP: _T(
             "An account class names no primary group.", "Add primary_group to the class."
@@ -428,6 +435,10 @@ REASONS: Final = MappingProxyType(
         Reason.SOURCE_GROUP_MISSING: _T(
             "A configured group does not exist at the source; nothing was changed.",
             "Check the group's full path in the source's settings.",
+        ),
+        Reason.SOURCE_LACKS_FACTS: _T(
+            "The source cannot tell what the rules ask for; nothing was changed.",
+            "Take the condition out of the rules, or read the issuer by a source that tells it.",
         ),
         Reason.GROUP_REPLACED: _T(
             "A group was made anew at the source under the path of another; nothing was changed.",
@@ -479,6 +490,9 @@ REASONS: Final = MappingProxyType(
         ),
         Reason.ROLE_MISSING: _T(
             "You may not do this.", "Ask a site administrator for the role that the detail names."
+        ),
+        Reason.OWN_CASE: _T(
+            "Nobody decides this in their own case.", "Ask another administrator who has the role."
         ),
         Reason.DOOR_REFUSED: _T(
             "The component may not ask for that door.",

@@ -1,30 +1,55 @@
-"""Group-to-account policy as data: which recorded membership gives which kind of account.
+"""Group-to-account policy as data: what a rule asks of recorded facts, and what it gives.
 
-A rule names an issuer, a group of that issuer and an account class; a class names a range, a primary group, a
-shell and a home. Rules are read in order and the first that matches decides; no match is a refusal with
-its reason, never a default account (law 4). `parse_rules` refuses what cannot stand, naming the rule.
-Deny rules, priorities and conditions on assurance are not here yet; the document's `format` is their seam.
+Three kinds of rule. *Account* rules give an account of a class; of those that match, the one of the highest priority,
+among equals the first of the document, is the winner and alone decides the class. *Add* rules give no account;
+what all that match add (secondary groups, node classes, local groups, Slurm association) is united with what the
+winner gives. *Deny* rules win over both: the account, or the node classes they name. Nothing that matches is a
+refusal, never a default account (law 4). How documents are written is `rule_document`'s.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
 
-from idmap.domain.errors import InvalidInput
-from idmap.domain.groups import OUR_ISSUERS, PRIVATE_GROUP, Group, parse_group_id
-from idmap.domain.identity import Identity, Issuer, Subject, parse_subject
-from idmap.domain.naming_rules import parse_naming
-from idmap.domain.reasons import Reason
+from idmap.domain.conditions import Condition, Item, Who
+from idmap.domain.demands import Demand, refuses_keys
+from idmap.domain.doors import Door, DoorKind
+from idmap.domain.facts import Fact, FactKind
+from idmap.domain.groups import PRIVATE_GROUP, Group
+from idmap.domain.identity import Identity, Issuer
+from idmap.domain.node_access import EVERYWHERE, NOWHERE, NodeAccess
+from idmap.domain.roles import Role
 from idmap.domain.spelling import DEFAULT_NAMING, Naming
 
-FORMAT: Final = 1
-MAX_GRACE_DAYS: Final = 3650
-_LABEL: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
-_PATH: Final = re.compile(r"/[!-9;-~]{0,254}", re.ASCII)
-"""An absolute path without colon, blank or control character: it goes into passwd fields."""
+
+class AccountKind(StrEnum):
+    """Whose accounts of a class are."""
+
+    PERSONAL = "personal"
+    """One person's."""
+    POOL = "pool"
+    """One person's too, under a counted name, and not more of them than the pool has."""
+    PROJECT = "project"
+    """One account for the members of the rule's group, named after the group."""
+    SHARED = "shared"
+    """One account for everybody who matches, under the name that the class gives."""
+
+
+SHARED_KINDS: Final = frozenset({AccountKind.PROJECT, AccountKind.SHARED})
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmAssociation:
+    """Where the account's jobs are charged; for whoever provisions Slurm."""
+
+    account: str
+    qos: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +69,21 @@ class AccountClass:
     approval_required: bool = False
     """New accounts stay pending until an administrator approves them."""
     naming: Naming = DEFAULT_NAMING
+    kind: AccountKind = AccountKind.PERSONAL
+    expires_on: date | None = None
+    """Last day (UTC) of every account of the class; nobody gets one after it."""
+    access: NodeAccess = EVERYWHERE
+    local_groups: frozenset[str] = frozenset()
+    slurm: SlurmAssociation | None = None
+    shared_name: str | None = None
+    """Of a shared account: its username, exactly. A project's is spelled from the rule's group."""
+    pool_size: int | None = None
+    """So many accounts at most that are not closed; None for as many as the range has."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several people use one account."""
+        return self.kind in SHARED_KINDS
 
     def home_of(self, username: str) -> str:
         """The home directory of an account of this class."""
@@ -51,320 +91,303 @@ class AccountClass:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """Members of `group` get an account of `account_class`, and the gids of the groups listed that they are in.
+class Gives:
+    """An account of the class, and the gids of the groups listed that the person is in."""
 
-    With `robots` it matches robots alone: members of the group, and those whose subjects it names.
-    """
+    account_class: AccountClass
+    secondary_groups: tuple[Group, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Adds:
+    """More for an account that another rule gives."""
+
+    secondary_groups: tuple[Group, ...] = ()
+    access: NodeAccess = NOWHERE
+    """United with the winner's; NOWHERE adds none."""
+    local_groups: frozenset[str] = frozenset()
+    slurm: SlurmAssociation | None = None
+    """Only where the winner says none; of several, that of the rule that comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denies:
+    """The account altogether, or its use on some node classes. Of several that match, the least grace counts."""
+
+    node_classes: frozenset[str] = frozenset()
+    """Empty: everything."""
+    grace_days: int = 0
+    """How long an account that there is stays usable, at most."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Whoever fulfils the condition gets the outcome."""
 
     rule_id: str
-    group: Group
-    account_class: AccountClass
-    secondary_groups: tuple[Group, ...]
-    robots: bool = False
-    subjects: frozenset[Subject] = frozenset()
-    """Robots that no source lists in the group: clients and hosts are in no group (INDIGO IAM #681)."""
+    condition: Condition
+    outcome: Gives | Adds | Denies
+    priority: int = 0
+    """Higher first, then in the order of the document."""
+
+    def groups_given(self) -> frozenset[Group]:
+        """The groups that need a gid for it."""
+        match self.outcome:
+            case Gives(account_class, secondary):
+                return frozenset({account_class.primary_group, *secondary}) - {PRIVATE_GROUP}
+            case Adds(secondary_groups=secondary):
+                return frozenset(secondary)
+            case Denies():
+                return frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Administrator:
-    """Who may use the admin door with a token: one identity, or the recorded members of one group."""
+    """Who may use the admin door with a token, and as what: one identity, or the recorded members of one group."""
 
     identity: Identity | None
     group: Group | None
+    role: Role = Role.SITE_ADMIN
+    manages: frozenset[Group] = frozenset()
+    """Of a group manager: the groups."""
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A person as somebody imagines them, and what the rules must make of them."""
+
+    name: str
+    who: Who
+    rule_id: str | None = None
+    """The winner; None: a refusal."""
+    refused: str | None = None
+    """Its reason code; None: any."""
+    secondary_groups: frozenset[Group] | None = None
+    """Exactly these; None: not looked at. So are the other members."""
+    access: NodeAccess | None = None
+    local_groups: frozenset[str] | None = None
+
+    def groups(self) -> frozenset[Group]:
+        """Every group it speaks of."""
+        held = frozenset(item for item in self.who.held if isinstance(item, Group))
+        return held | (self.secondary_groups or frozenset())
+
+
+@dataclass(frozen=True)
 class RuleSet:
     """One immutable version of a site's rules."""
 
     version: int
     rules: tuple[Rule, ...]
+    """In order of precedence."""
     administrators: tuple[Administrator, ...] = ()
     group_range: str = "groups"
+    demands: tuple[Demand, ...] = ()
+    examples: tuple[Example, ...] = ()
+    unused_classes: tuple[str, ...] = field(default=(), compare=False)
+    """Classes that no rule gives."""
+
+    # --- whom a decision looks at
+
+    def candidates(self, who: Who) -> Iterator[tuple[int, Rule]]:
+        """The rules that may match, in order of precedence; every other one certainly does not."""
+        found: set[int] = set()
+        index = self._index
+        for key in (*who.held, *who.identities, *{one.issuer for one in who.identities}):
+            found.update(index.get(key, ()))
+        return ((position, self.rules[position]) for position in sorted(found))
+
+    @cached_property
+    def _index(self) -> Mapping[Hashable, tuple[int, ...]]:
+        index: defaultdict[Hashable, list[int]] = defaultdict(list)
+        for position, rule in enumerate(self.rules):
+            for key in rule.condition.anchors():
+                index[key].append(position)
+        return {key: tuple(positions) for key, positions in index.items()}
+
+    # --- what rules speak of
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, Rule]:
+        return {rule.rule_id: rule for rule in self.rules}
+
+    def find_rule(self, rule_id: str) -> Rule | None:
+        """The rule of that id in this version."""
+        return self._by_id.get(rule_id)
+
+    def class_of(self, rule_id: str) -> AccountClass | None:
+        """The class that the rule gives; None when this version has no such account rule."""
+        rule = self._by_id.get(rule_id)
+        return rule.outcome.account_class if rule and isinstance(rule.outcome, Gives) else None
+
+    def account_rules(self) -> Iterator[tuple[Rule, AccountClass]]:
+        """Every account rule with its class."""
+        for rule in self.rules:
+            if isinstance(rule.outcome, Gives):
+                yield rule, rule.outcome.account_class
+
+    def rules_of_class(self, name: str) -> frozenset[str]:
+        """The ids of the rules that give this class."""
+        return frozenset(rule.rule_id for rule, given in self.account_rules() if given.name == name)
 
     def groups(self) -> frozenset[Group]:
         """Every group any rule speaks of: what the sources must be asked about, what needs a gid."""
-        found = set()
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> frozenset[Group]:
+        found = set(self._posix_groups)
         for rule in self.rules:
-            found |= {rule.group, rule.account_class.primary_group, *rule.secondary_groups}
-        found |= {a.group for a in self.administrators if a.group is not None}
-        return frozenset(found - {PRIVATE_GROUP})
+            found |= {item for item in rule.condition.items() if isinstance(item, Group)}
+        for admin in self.administrators:
+            found |= admin.manages | ({admin.group} if admin.group else set())
+        return frozenset(found)
+
+    def written_groups(self) -> frozenset[Group]:
+        """Those, and the groups that only examples speak of."""
+        return self._groups.union(*(example.groups() for example in self.examples))
 
     def posix_groups(self) -> frozenset[Group]:
         """The groups that need a gid."""
-        found: set[Group] = set()
-        for rule in self.rules:
-            found |= {rule.account_class.primary_group, *rule.secondary_groups}
-        return frozenset(found - {PRIVATE_GROUP})
+        return self._posix_groups
+
+    @cached_property
+    def _posix_groups(self) -> frozenset[Group]:
+        return frozenset[Group]().union(*(rule.groups_given() for rule in self.rules))
 
     def spelling_facts(self) -> frozenset[str]:
         """Of `email`, `given`, `family`: those that some class needs to name people; no others go on record."""
         return frozenset[str]().union(
-            *(rule.account_class.naming.facts() for rule in self.rules if not rule.robots)
+            *(given.naming.facts() for rule, given in self.account_rules() if _is_for_people(rule))
         )
+
+    def wanted_facts(self) -> frozenset[tuple[Issuer, FactKind]]:
+        """The kinds of facts, by issuer, that some rule asks for; no others go on record."""
+        items = (item for rule in self.rules for item in rule.condition.items())
+        return frozenset((item.issuer, item.kind) for item in items if isinstance(item, Fact))
+
+    @cached_property
+    def _counted(self) -> frozenset[str]:
+        counters = (given.naming.counter for _, given in self.account_rules())
+        return frozenset(counter.prefix for counter in counters if counter is not None)
 
     def is_counted_name(self, name: str) -> bool:
         """Whether a counter of some class could give the name or a numbered form of it: no claim may spell it."""
-        stem = name.rstrip("0123456789")
-        counters = (rule.account_class.naming.counter for rule in self.rules)
-        return any(counter is not None and counter.prefix == stem for counter in counters)
+        return name.rstrip("0123456789") in self._counted
 
+    @cached_property
+    def shared_names(self) -> frozenset[str]:
+        """The names that classes say: nothing else is called so."""
+        named = (given.shared_name for _, given in self.account_rules())
+        return frozenset(name for name in named if name is not None)
 
-def follow_renames(rules: RuleSet, renamed: Mapping[Group, Group]) -> RuleSet:
-    """The rules with every group that was renamed since they were written under its path of now."""
-    if not renamed.keys() & rules.groups():
-        return rules
+    def is_kept_name(self, name: str) -> bool:
+        """Whether neither a person nor a group may be called so: it is a counter's or a shared account's."""
+        return self.is_counted_name(name) or name in self.shared_names
 
-    def now(group: Group) -> Group:
-        return renamed.get(group, group)
+    def token_only_classes(self) -> frozenset[str]:
+        """The node classes on which a login that shows no token is refused."""
+        doors = {door for demand in self.demands for door in demand.doors}
+        ssh = (door for door in doors if door.kind is DoorKind.SSH)
+        return frozenset(door.label for door in ssh if refuses_keys(self.demands, door))
 
-    def followed(rule: Rule) -> Rule:
-        primary = now(rule.account_class.primary_group)
-        return replace(
-            rule,
-            group=now(rule.group),
-            account_class=replace(rule.account_class, primary_group=primary),
-            secondary_groups=tuple(map(now, rule.secondary_groups)),
-        )
-
-    return replace(
-        rules,
-        rules=tuple(map(followed, rules.rules)),
-        administrators=tuple(
-            admin if admin.group is None else replace(admin, group=now(admin.group))
-            for admin in rules.administrators
-        ),
-    )
-
-
-def who_names(rules: RuleSet, group: Group) -> tuple[str, ...]:
-    """The rules, classes and entries under [[admins]] that speak of a group: what a person has to edit."""
-    found: dict[str, None] = {}
-    for rule in rules.rules:
-        if group in {rule.group, *rule.secondary_groups}:
-            found[f"rule {rule.rule_id}"] = None
-        if group == rule.account_class.primary_group:
-            found[f"class {rule.account_class.name}"] = None
-    for index, admin in enumerate(rules.administrators, start=1):
-        if group == admin.group:
-            found[f"admin {index}"] = None
-    return tuple(found)
+    def node_classes(self) -> frozenset[str]:
+        """Every node class that some rule or demand names."""
+        doors = (door for demand in self.demands for door in demand.doors)
+        found = {door.label for door in doors if door.kind is DoorKind.SSH}
+        for rule in self.rules:
+            match rule.outcome:
+                case Gives(account_class):
+                    found |= _named(account_class.access)
+                case Adds(access=access):
+                    found |= _named(access)
+                case Denies(node_classes):
+                    found |= node_classes
+        return frozenset(found)
 
 
 EMPTY_RULES: Final = RuleSet(version=0, rules=())
 """A site without rules: nobody gets an account."""
 
 
-def parse_rules(document: Mapping[str, Any], version: int) -> RuleSet:
-    """A rule set from a decoded TOML, YAML or JSON document.
+def follow_renames(rules: RuleSet, renamed: Mapping[Group, Group]) -> RuleSet:
+    """The rules with every group that was renamed since they were written under its path of now."""
+    if not renamed.keys() & rules.written_groups():
+        return rules
 
-    Raises InvalidInput: RULE_INVALID, CLASS_WITHOUT_PRIMARY_GROUP; the detail names class or rule and member.
-    """
-    _known(document, {"format", "groups", "classes", "rules", "admins"}, "document")
-    if document.get("format") != FORMAT:
-        raise _invalid("document", f"format: this version of idmap reads {FORMAT}")
-    groups = _table(document.get("groups", {}), "groups")
-    _known(groups, {"range"}, "groups")
-    classes = {
-        name: _Class(name, _table(body, f"class {name}"))
-        for name, body in _table(document.get("classes", {}), "classes").items()
-    }
-    rules = tuple(
-        _parse_rule(_table(body, f"rule {index}"), index, classes)
-        for index, body in enumerate(_list(document, "rules"), start=1)
-    )
-    seen: set[str] = set()
-    for rule in rules:
-        if rule.rule_id in seen:
-            raise _invalid(f"rule {rule.rule_id}", "id: used twice")
-        seen.add(rule.rule_id)
-    _check_ranges_of_robots(rules)
-    return RuleSet(
-        version=version,
-        rules=rules,
+    def now(groups: Iterable[Group]) -> tuple[Group, ...]:
+        return tuple(renamed.get(group, group) for group in groups)
+
+    def followed_example(example: Example) -> Example:
+        held = frozenset(renamed.get(i, i) if isinstance(i, Group) else i for i in example.who.held)
+        secondary = example.secondary_groups
+        return replace(
+            example,
+            who=replace(example.who, held=held),
+            secondary_groups=None if secondary is None else frozenset(now(secondary)),
+        )
+
+    def followed(rule: Rule) -> Rule:
+        outcome = rule.outcome
+        match outcome:
+            case Gives(given, secondary):
+                (primary,) = now([given.primary_group])
+                outcome = Gives(replace(given, primary_group=primary), now(secondary))
+            case Adds(secondary_groups=secondary):
+                outcome = replace(outcome, secondary_groups=now(secondary))
+            case Denies():
+                pass
+        return replace(rule, condition=rule.condition.with_groups(renamed), outcome=outcome)
+
+    return replace(
+        rules,
+        rules=tuple(map(followed, rules.rules)),
         administrators=tuple(
-            _parse_administrator(_table(body, f"admin {index}"), index)
-            for index, body in enumerate(_list(document, "admins"), start=1)
-        ),
-        group_range=_label(groups, "range", "groups", default="groups"),
-    )
-
-
-def _check_ranges_of_robots(rules: tuple[Rule, ...]) -> None:
-    """A number tells whether it is a robot's: no range serves both."""
-    people = {rule.account_class.number_range for rule in rules if not rule.robots}
-    for rule in rules:
-        if rule.robots and rule.account_class.number_range in people:
-            raise _invalid(
-                f"rule {rule.rule_id}",
-                f"robots: range {rule.account_class.number_range} serves people; robots need one of their own",
+            replace(
+                admin,
+                group=None if admin.group is None else renamed.get(admin.group, admin.group),
+                manages=frozenset(now(admin.manages)),
             )
-
-
-_CLASS_MEMBERS: Final = {
-    "username", "username_suffixes",
-    "range", "primary_group", "shell", "home", "grace_days", "membership_grace_days", "approval",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Class:
-    """A class as written: its primary group is a path until a rule supplies the issuer."""
-
-    name: str
-    body: Mapping[str, Any]
-
-    def for_issuer(self, issuer: Issuer) -> AccountClass:
-        where = f"class {self.name}"
-        _known(self.body, _CLASS_MEMBERS, where)
-        if not self.body.get("primary_group"):
-            raise InvalidInput(Reason.CLASS_WITHOUT_PRIMARY_GROUP, where)
-        home = _path(self.body, "home", where)
-        if re.sub(r"\{username\}", "", home).count("{"):
-            raise _invalid(where, "home: {username} is the only variable")
-        return AccountClass(
-            name=self.name,
-            number_range=_label(self.body, "range", where),
-            primary_group=_primary_group(issuer, self.body["primary_group"], where),
-            shell=_path(self.body, "shell", where),
-            home=home,
-            grace_days=_days(self.body, "grace_days", where, default=30),
-            membership_grace_days=_days(self.body, "membership_grace_days", where, default=0),
-            approval_required=_approval(self.body, where),
-            naming=parse_naming(self.body, where),
-        )
-
-
-def _days(body: Mapping[str, Any], member: str, where: str, default: int) -> int:
-    days = body.get(member, default)
-    if type(days) is not int or not 0 <= days <= MAX_GRACE_DAYS:
-        raise _invalid(where, f"{member}: 0 to {MAX_GRACE_DAYS}")
-    return days
-
-
-def _approval(body: Mapping[str, Any], where: str) -> bool:
-    value = body.get("approval", "none")
-    if value not in {"none", "required"}:
-        raise _invalid(where, "approval: none or required")
-    return bool(value == "required")
-
-
-def _parse_rule(body: Mapping[str, Any], index: int, classes: Mapping[str, _Class]) -> Rule:
-    rule_id = _label(body, "id", f"rule {index}")
-    where = f"rule {rule_id}"
-    _known(
-        body, {"id", "issuer", "group", "class", "secondary_groups", "robots", "subjects"}, where
-    )
-    issuer = _issuer(body, where)
-    class_name = _text(body, "class", where)
-    if class_name not in classes:
-        raise _invalid(where, f"class: there is no class {class_name!r}")
-    robots = body.get("robots", False)
-    if type(robots) is not bool:
-        raise _invalid(where, "robots: true or false is needed")
-    subjects = frozenset(_subject(text, where, "subjects") for text in _list(body, "subjects"))
-    if subjects and not robots:
-        raise _invalid(
-            where, "subjects: a person gets an account by membership; only robots are named"
-        )
-    return Rule(
-        rule_id=rule_id,
-        group=_group(issuer, body.get("group"), where, "group"),
-        account_class=classes[class_name].for_issuer(issuer),
-        secondary_groups=tuple(
-            _group(issuer, spelling, where, "secondary_groups")
-            for spelling in _list(body, "secondary_groups")
+            for admin in rules.administrators
         ),
-        robots=robots,
-        subjects=subjects,
+        examples=tuple(map(followed_example, rules.examples)),
     )
 
 
-def _parse_administrator(body: Mapping[str, Any], index: int) -> Administrator:
-    where = f"admin {index}"
-    _known(body, {"issuer", "subject", "group"}, where)
-    issuer = _issuer(body, where)
-    if ("subject" in body) == ("group" in body):
-        raise _invalid(where, "either subject or group")
-    if "group" in body:
-        return Administrator(identity=None, group=_group(issuer, body["group"], where, "group"))
-    subject = _subject(body["subject"], where, "subject")
-    return Administrator(identity=Identity(issuer, subject), group=None)
+def who_names(rules: RuleSet, group: Group) -> tuple[str, ...]:
+    """The rules, classes, examples and entries under [[admins]] that speak of a group: what a person has to edit."""
+    found: dict[str, None] = {}
+    for rule in rules.rules:
+        secondary: tuple[Group, ...] = ()
+        if isinstance(rule.outcome, Gives | Adds):
+            secondary = rule.outcome.secondary_groups
+        if group in rule.condition.items() or group in secondary:
+            found[f"rule {rule.rule_id}"] = None
+        if isinstance(rule.outcome, Gives) and group == rule.outcome.account_class.primary_group:
+            found[f"class {rule.outcome.account_class.name}"] = None
+    for index, admin in enumerate(rules.administrators, start=1):
+        if group == admin.group or group in admin.manages:
+            found[f"admin {index}"] = None
+    for example in rules.examples:
+        if group in example.groups():
+            found[f"example {example.name!r}"] = None
+    return tuple(found)
 
 
-def _issuer(body: Mapping[str, Any], where: str) -> Issuer:
-    issuer = Issuer(_text(body, "issuer", where))
-    if issuer in OUR_ISSUERS:
-        raise _invalid(
-            where, f"issuer: {issuer!r} is no issuer; a site-local group matches no rule"
-        )
-    return issuer
+def demands_at(rules: RuleSet, door: Door) -> tuple[Demand, ...]:
+    """The demands that speak of a door."""
+    return tuple(demand for demand in rules.demands if door in demand.doors)
 
 
-def _primary_group(issuer: Issuer, value: object, where: str) -> Group:
-    if not isinstance(value, Mapping):
-        return _group(issuer, value, where, "primary_group")
-    if dict(value) != {"private": True}:
-        raise _invalid(where, "primary_group: a group's path, or { private = true }")
-    return PRIVATE_GROUP
+def held_items(groups: frozenset[Group], facts: frozenset[Fact]) -> frozenset[Item]:
+    """Groups and facts together, as conditions look at them."""
+    return groups | facts if facts else frozenset[Item](groups)
 
 
-def _subject(value: object, where: str, member: str) -> Subject:
-    try:
-        return parse_subject(value)
-    except InvalidInput as error:
-        raise _invalid(where, f"{member}: {error.detail}") from error
+def _is_for_people(rule: Rule) -> bool:
+    return rule.condition.robots is not True
 
 
-def _group(issuer: Issuer, spelling: object, where: str, member: str) -> Group:
-    try:
-        return parse_group_id(issuer, spelling)
-    except InvalidInput as error:
-        raise _invalid(where, f"{member}: {error.detail}") from error
-
-
-def _known(body: Mapping[str, Any], members: set[str], where: str) -> None:
-    unknown = sorted(body.keys() - members)
-    if unknown:
-        raise _invalid(
-            where, f"{unknown[0]}: unknown member; known are {', '.join(sorted(members))}"
-        )
-
-
-def _table(value: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise _invalid(where, "a table is needed")
-    return value
-
-
-def _list(body: Mapping[str, Any], member: str) -> list[Any]:
-    value = body.get(member, [])
-    if not isinstance(value, list):
-        raise _invalid(member, "a list is needed")
-    return value
-
-
-def _text(body: Mapping[str, Any], member: str, where: str) -> str:
-    value = body.get(member)
-    if not isinstance(value, str) or not value:
-        raise _invalid(where, f"{member}: a string is needed")
-    return value
-
-
-def _label(body: Mapping[str, Any], member: str, where: str, default: str | None = None) -> str:
-    value = body.get(member, default)
-    if not isinstance(value, str) or not _LABEL.fullmatch(value):
-        raise _invalid(where, f"{member}: a-z, then a-z, 0-9, _ or -")
-    return value
-
-
-def _path(body: Mapping[str, Any], member: str, where: str) -> str:
-    value = body.get(member)
-    if not isinstance(value, str) or not _PATH.fullmatch(value) or "/../" in f"{value}/":
-        raise _invalid(where, f"{member}: an absolute path is needed")
-    return value
-
-
-def _invalid(where: str, detail: str) -> InvalidInput:
-    return InvalidInput(Reason.RULE_INVALID, f"{where}: {detail}")
+def _named(access: NodeAccess) -> frozenset[str]:
+    return access.never if access.only is None else access.only

@@ -11,14 +11,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from idmap.domain.demands import Demand
 from idmap.domain.errors import IdmapError, NodeInstallFailed
 from idmap.domain.identity import Identity, identity_digest
 from idmap.domain.issuer_document import parse_profile, profile_document
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.reasons import Reason
+from idmap.domain.rule_demands import demand_document, parse_demands
 
 IDENTITY_CHUNKS: Final = 64
 FORMAT: Final = 1
+FORMAT_WITH_DEMANDS: Final = 2
+"""A reader that does not know demands must not take a chunk that has some for one without (law 4)."""
 ISSUERS_CHUNK: Final = "issuers"
 
 
@@ -36,17 +40,21 @@ class IssuersDocument:
 
     salt: bytes
     issuers: tuple[TrustedIssuer, ...]
+    demands: tuple[Demand, ...] = ()
+    """Those of the rules that speak of ssh doors; verifiers of before them refuse a chunk that has any."""
 
 
 def encode_issuers(document: IssuersDocument) -> bytes:
     """The chunk's canonical bytes."""
+    demands = sorted(document.demands, key=lambda demand: demand.demand_id)
     value = {
-        "format": FORMAT,
+        "format": FORMAT if not demands else FORMAT_WITH_DEMANDS,
         "salt": document.salt.hex(),
         "issuers": [
             {"profile": profile_document(t.profile), "keys": [dict(key) for key in t.keys]}
             for t in sorted(document.issuers, key=lambda t: t.profile.issuer)
         ],
+        **({"demands": [demand_document(demand) for demand in demands]} if demands else {}),
     }
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode(
         "ascii"
@@ -57,9 +65,11 @@ def parse_issuers(data: bytes) -> IssuersDocument:
     """The chunk read back. Raises NodeInstallFailed(MANIFEST_INVALID)."""
     try:
         value = json.loads(data)
-        if value["format"] != FORMAT:
+        demands = parse_demands(value["demands"]) if "demands" in value else ()
+        if value["format"] != (FORMAT_WITH_DEMANDS if demands else FORMAT):
             raise ValueError("format")
         return IssuersDocument(
+            demands=demands,
             salt=bytes.fromhex(value["salt"]),
             issuers=tuple(
                 TrustedIssuer(

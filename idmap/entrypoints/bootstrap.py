@@ -26,9 +26,9 @@ from idmap.application.publish import Publisher
 from idmap.application.remembered import Remembered
 from idmap.application.verified_tokens import VerifiedTokens
 from idmap.domain.errors import InvalidInput
+from idmap.domain.guard import GuardLimits
 from idmap.domain.identity import Issuer
 from idmap.domain.issuers import IssuerProfile, find_profile
-from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.clock import system_clock
@@ -118,6 +118,7 @@ def serve_parts(settings: ServiceSettings, clock: Clock = system_clock) -> Serve
         clock=clock,
         make_secret=make_secret,
         realm=settings.realm,
+        guard=guard_limits(settings),
         site_numbers=site_numbers(settings),
         keep_answers_seconds=settings.serve.keep_answers_hours * 3600,
     )

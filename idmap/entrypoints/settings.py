@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from idmap.domain.errors import IdmapError, InvalidInput
 from idmap.domain.issuers import is_loopback_url
+from idmap.domain.names import is_local_group
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 
@@ -37,6 +38,13 @@ def _check_ldap_url(value: str) -> str:
     if not value.startswith(("ldap://", "ldaps://", "ldapi://")):
         raise ValueError("an ldap, ldaps or ldapi URL is needed")
     return value
+
+
+def _check_local_groups(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not is_local_group(name):
+            raise ValueError(f"{name[:64]!r} is a group of the system's; nobody is given it")
+    return names
 
 
 def is_loopback_host(host: str) -> bool:
@@ -234,6 +242,8 @@ class AgentSettings(_Section):
     trust: TrustSettings
     files: NodeFileSettings = NodeFileSettings()
     verify: VerifySettings = VerifySettings()
+    local_groups: Annotated[tuple[str, ...], AfterValidator(_check_local_groups)] = ()
+    """Groups of this node's own that rules may give to accounts here, at ssh logins; no others, whatever rules say."""
     poll_seconds: int = Field(default=60, ge=1, le=3600)
     """How often the manifest is asked for when no event says so."""
 

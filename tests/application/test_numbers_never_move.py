@@ -32,10 +32,11 @@ from idmap.domain.accounts import Account, AccountEvent
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.doors import API
 from idmap.domain.errors import Conflict, NotFound, Refused
+from idmap.domain.facts import FactKind
 from idmap.domain.groups import Group
+from idmap.domain.guard import GuardLimits
 from idmap.domain.identity import Identity
 from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
 from tests.support.allocating_worker import marks_of
 from tests.support.ledger_state import check_ledger
@@ -69,9 +70,13 @@ class NamingSource(ToldSource):
         self.called = {f"n{number}": ("alice", "bob", "carol")[number % 3] for number in range(7)}
 
     def observe(
-        self, watched: frozenset[Group], progress: Progress, known: Mapping[Group, str]
+        self,
+        watched: frozenset[Group],
+        progress: Progress,
+        known: Mapping[Group, str],
+        facts: frozenset[FactKind],
     ) -> Listing:
-        listing = super().observe(watched, progress, known)
+        listing = super().observe(watched, progress, known, facts)
         people = tuple(
             replace(one, preferred_username=self.called.get(str(one.preferred_username)))
             for one in listing.people

@@ -13,9 +13,9 @@ from idmap.application.provision import LEASE, LEASE_SECONDS, RunRequest, run_pr
 from idmap.application.provision_report import Outcome, report_as_json
 from idmap.domain.accounts import AccountState
 from idmap.domain.errors import Conflict, InvalidInput, SourceFailed
+from idmap.domain.guard import GuardLimits
 from idmap.domain.identity import Issuer
 from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
 from tests.support.provisioning import (
     GRACE_DAYS,
@@ -363,11 +363,11 @@ def test_two_runs_exclude_each_other(site: Site) -> None:
     second: list[Conflict] = []
 
     class Slow(ToldSource):
-        def observe(self, watched, progress, known):  # type: ignore[no-untyped-def]
+        def observe(self, watched, progress, known, facts):  # type: ignore[no-untyped-def]
             with pytest.raises(Conflict) as caught:
                 site.run()
             second.append(caught.value)
-            return super().observe(watched, progress, known)
+            return super().observe(watched, progress, known, facts)
 
     outer, site.source = Slow(members=site.source.members), site.source
     report = run_provision(
@@ -390,12 +390,12 @@ def test_a_long_reading_keeps_its_lease(site: Site) -> None:
     """Renewed with the progress, so that a crawl of hours is still one run."""
 
     class Slow(ToldSource):
-        def observe(self, watched, progress, known):  # type: ignore[no-untyped-def]
+        def observe(self, watched, progress, known, facts):  # type: ignore[no-untyped-def]
             for step in range(100):
                 site.later(seconds=90)
                 progress("reading", step, 100)
                 assert not site.registry.take_lease(LEASE, "other", at=site.now, seconds=1)
-            return super().observe(watched, progress, known)
+            return super().observe(watched, progress, known, facts)
 
     site.source = Slow(members=site.source.members)
     assert site.run().outcome is Outcome.NOTHING_TO_DO
@@ -403,8 +403,8 @@ def test_a_long_reading_keeps_its_lease(site: Site) -> None:
 
 def test_a_fault_of_ours_is_raised_recorded_and_gives_the_lease_back(site: Site) -> None:
     class Broken(ToldSource):
-        def observe(self, watched, progress, known):  # type: ignore[no-untyped-def]
-            del watched, progress, known
+        def observe(self, watched, progress, known, facts):  # type: ignore[no-untyped-def]
+            del watched, progress, known, facts
             raise ZeroDivisionError
 
     good, site.source = site.source, Broken()
@@ -421,9 +421,9 @@ def test_rules_that_change_while_the_source_is_read_stop_the_run(site: Site) -> 
     """The source was asked about other groups than the rules now speak of."""
 
     class Meanwhile(ToldSource):
-        def observe(self, watched, progress, known):  # type: ignore[no-untyped-def]
+        def observe(self, watched, progress, known, facts):  # type: ignore[no-untyped-def]
             site.save_rules(RULES)
-            return super().observe(watched, progress, known)
+            return super().observe(watched, progress, known, facts)
 
     site.source = Meanwhile(members=site.source.members)
     before = site.everything()

@@ -18,7 +18,7 @@ import pytest
 from idmap.adapters.sql import SqlRegistry
 from idmap.application.provision_apply import Pace
 from idmap.application.provision_report import Outcome
-from idmap.domain.provisioning import GuardLimits
+from idmap.domain.guard import GuardLimits
 from tests.support.provisioning import START, Site, identity
 from tests.support.watched_registry import WatchedRegistry
 

@@ -21,8 +21,8 @@ from idmap.application.provision_batches import cut
 from idmap.application.provision_report import Outcome
 from idmap.domain.accounts import Account
 from idmap.domain.groups import Group
+from idmap.domain.guard import GuardLimits
 from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
 from tests.support.provisioning import RULES, START, Site, group, identity, open_registry
 from tests.support.registries import make_registry

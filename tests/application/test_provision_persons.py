@@ -18,13 +18,13 @@ from idmap.application.provision_report import Outcome, ProvisionReport, report_
 from idmap.domain.accounts import AccountState
 from idmap.domain.decision import decide
 from idmap.domain.doors import API
+from idmap.domain.guard import GuardLimits
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.linking import LinkProof
 from idmap.domain.persons import as_one
-from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import parse_rules
+from idmap.domain.rule_document import parse_rules
 from tests.support.provisioning import RULES, START, Site, ToldSource, identity
 from tests.support.registries import make_registry
 

@@ -12,7 +12,7 @@ from idmap.application.provision import silent
 from idmap.application.provision_report import Outcome
 from idmap.application.provision_steps import apply_changes, make_plan, observe, record
 from idmap.domain.accounts import AccountState
-from idmap.domain.provisioning import GuardLimits
+from idmap.domain.guard import GuardLimits
 from idmap.domain.reasons import Reason
 from tests.support.provisioning import ISSUER, RULES, Site, identity
 from tests.support.registries import make_registry

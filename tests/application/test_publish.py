@@ -30,6 +30,7 @@ from tests.support.registry_scenes import (
     ISSUER,
     OTHER,
     STAFF,
+    document,
     listed,
     listing,
     person,
@@ -127,6 +128,40 @@ def test_an_issuer_that_is_down_keeps_its_published_keys_also_after_a_restart(
     data = site.store.read_chunk(issuers.sha256, restricted=True)
     assert data is not None
     assert [t.keys for t in parse_issuers(data).issuers] == [(JWK,)]
+
+
+def demand(site: SnapshotSite, *node_classes: str, keys: str = "refuse") -> None:
+    """Saves rules by which a token shows assurance on nodes of these classes."""
+    doors = [f"ssh:{one}" for one in node_classes]
+    asked = {"id": "sure", "doors": doors, "assurance": ["https://refeds.org/a"], "keys": keys}
+    with site.registry.write(AUTHOR) as writer:
+        rules = document() | {"format": 2, "demands": [asked] if doors else []}
+        writer.save_rules(rules, expect_version=None)
+
+
+def test_token_only_classes_are_published_with_the_rules_and_change_no_chunk(
+    site: SnapshotSite,
+) -> None:
+    """Also at one revision, with a later date: nodes are told by the manifest alone."""
+    first = publish(site)
+    assert first.token_only == frozenset()
+    demand(site, "secure", "archive")
+    second = publish(site)
+    assert second.token_only == {"secure", "archive"}
+    assert (second.posix, second.trust) == (first.posix, first.trust)
+    assert (second.revision, second.created) > (first.revision, first.created)
+    assert site.publisher.publish_snapshot() is None
+    demand(site, "secure", keys="admit")
+    assert publish(site).token_only == frozenset()
+
+
+def test_a_restarted_publisher_knows_what_it_told_of_tokens(site: SnapshotSite) -> None:
+    """It signs once and rests, as ever."""
+    demand(site, "secure")
+    publish(site)
+    site.publisher = site.make_publisher()
+    assert publish(site).token_only == {"secure"}
+    assert site.publisher.publish_snapshot() is None
 
 
 def test_a_new_issuer_is_published(site: SnapshotSite) -> None:

@@ -83,6 +83,7 @@ expected(const struct posix_db *posix, const char *name, int64_t now)
 {
     const unsigned char *bans = bans_file.base;
     struct posix_record user;
+    uint32_t flags = 0;
     int64_t not_after = load_i64(posix_file.base + POSIX_AT_NOT_AFTER);
     int64_t lower[2] = {load_i64(posix_file.base + POSIX_AT_CREATED),
                         load_i64(bans + BANS_AT_SIGNED_TIME)};
@@ -92,22 +93,29 @@ expected(const struct posix_db *posix, const char *name, int64_t now)
         return IDMAP_ACCOUNT_UNKNOWN;
     case POSIX_DAMAGED:
         return IDMAP_FILES_UNREADABLE;
-    case POSIX_FOUND:
+    case POSIX_FOUND: /* the strings follow the head, which ends with the flags */
+        flags = load_u32((const unsigned char *)user.name - 4);
         break;
     }
+    if (flags > 3)
+        return IDMAP_FILES_UNREADABLE;
     for (int i = 0; i < 2; i++)
         now = lower[i] > now ? lower[i] : now;
     if (is_banned(user.number, now))
         return IDMAP_BANNED;
     if (user.state == USER_SUSPENDED)
         return IDMAP_ACCOUNT_SUSPENDED;
+    if ((flags & 1) != 0)
+        return IDMAP_NODE_CLASS_REFUSED;
     if (user.expires_day != 0 && now / DAY > user.expires_day)
         return IDMAP_ACCOUNT_EXPIRED;
     if (user.state == USER_GRACE && user.grace_day != 0 && now / DAY > user.grace_day)
         return IDMAP_GRACE_ENDED;
     if (not_after != 0 && not_after < now)
         return IDMAP_SNAPSHOT_EXPIRED;
-    return load_u32(bans + AT_FLAGS) != 0 ? IDMAP_CLOCK_SKEW : IDMAP_OK;
+    if (load_u32(bans + AT_FLAGS) != 0)
+        return IDMAP_CLOCK_SKEW;
+    return (flags & 2) != 0 ? IDMAP_TOKEN_DEMANDED : IDMAP_OK;
 }
 
 int

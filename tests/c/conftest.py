@@ -34,13 +34,14 @@ class User:
     shell: str = "/bin/bash"
     gecos: str = ""
     gids: Sequence[int] = ()
+    flags: int = 0
 
     def line(self) -> str:
         """The record as text."""
         home = f"/home/{self.name}" if self.home is None else self.home
         values = (self.name, self.uid, self.gid, self.state, self.expires_day, self.grace_day)
         texts = (home, self.shell, self.gecos, ",".join(map(str, self.gids)))
-        return "\t".join(("user", *map(str, values), *texts))
+        return "\t".join(("user", *map(str, values), *texts, str(self.flags)))
 
     def passwd(self) -> str:
         """The line that glibc's `files` reads for the same account."""
@@ -64,7 +65,7 @@ class Records:
         """The records as text, in the order of their numbers, as the compiler wants them."""
         groups = sorted(self.groups, key=lambda group: group[1])
         users = sorted(self.users, key=lambda user: user.uid)
-        lines = ["idmap-posix\t1", f"revision\t{self.revision}", f"created\t{self.created}"]
+        lines = ["idmap-posix\t2", f"revision\t{self.revision}", f"created\t{self.created}"]
         lines += [f"not_after\t{self.not_after}", *(f"window\t{w}" for w in self.windows)]
         lines += [f"group\t{name}\t{gid}" for name, gid in groups]
         lines += [user.line() for user in users]

@@ -3,10 +3,11 @@
  * input (one answer per line) and reports what happened, one tab-separated line per event.
  *
  *   pam_driver [--rhost R] [--silent] [--no-conversation] [--find HEX [--keep-copy]]
- *              SERVICE USERNAME STEP...          with steps auth, setcred, account
+ *              SERVICE USERNAME STEP...
  *
- * Events: prompt-off, prompt-on, error, info, syslog (all with text), and STEP with PAM's code
- * name.
+ * Steps: auth, setcred, delcred, account; groups; user=NAME, which makes NAME the PAM_USER.
+ * Events: prompt-off, prompt-on, error, info, syslog (all with text), STEP with PAM's code name,
+ * and groups with the numbers that the process has.
  * --find looks, before pam_end, for a text (each byte xored with 0x5a, in hex, so that this program
  * does not hold it itself) in every writable page of the process and reports how often it is there.
  */
@@ -149,6 +150,18 @@ name_of(int code)
     }
 }
 
+static void
+report_groups(void)
+{
+    static gid_t groups[65536];
+    int count = getgroups(65536, groups);
+
+    printf("groups\t");
+    for (int i = 0; i < count; i++)
+        printf("%s%u", i == 0 ? "" : " ", groups[i]);
+    printf("\n");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -181,10 +194,20 @@ main(int argc, char **argv)
     if (rhost != NULL)
         (void)pam_set_item(pam, PAM_RHOST, rhost);
     for (int i = at + 2; i < argc; i++) {
+        if (strcmp(argv[i], "groups") == 0) {
+            report_groups();
+            continue;
+        }
+        if (strncmp(argv[i], "user=", 5) == 0) {
+            (void)pam_set_item(pam, PAM_USER, argv[i] + 5);
+            continue;
+        }
         if (strcmp(argv[i], "auth") == 0)
             code = pam_authenticate(pam, flags);
         else if (strcmp(argv[i], "setcred") == 0)
             code = pam_setcred(pam, flags | PAM_ESTABLISH_CRED);
+        else if (strcmp(argv[i], "delcred") == 0)
+            code = pam_setcred(pam, flags | PAM_DELETE_CRED);
         else
             code = pam_acct_mgmt(pam, flags);
         report(argv[i], name_of(code));

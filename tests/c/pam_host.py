@@ -42,7 +42,8 @@ STACK = (
 
 _ENTER = (
     'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/pam.d &&'
-    ' mount --bind "$3" /etc/nsswitch.conf && shift 3 && exec "$@"'
+    ' mount --bind "$3" /etc/nsswitch.conf && mount --bind "$4" /etc/group &&'
+    ' shift 4 && exec "$@"'
 )
 
 
@@ -113,12 +114,14 @@ class PamHost:
 
     directory: Path
     passwd: dict[str, int] = field(default_factory=lambda: {"root": 0, "anna": ANNA})
+    group: dict[str, int] = field(default_factory=lambda: {"root": 0})
     arguments: list[str] = field(default_factory=lambda: [WINDOW, "verifier_uid=0"])
     stack: str = STACK
 
     def __post_init__(self) -> None:
         self.posix = self.directory / "posix.db"
         self.bans = self.directory / "bans.db"
+        self.local_groups = self.directory / "local-groups"
         self.socket = self.directory / "verify.sock"
         self.write_posix()
         self.write_bans()
@@ -130,12 +133,12 @@ class PamHost:
         created: int | None = None,
         not_after: int | None = None,
     ) -> None:
-        """Compiles posix.db. `users` gives `UID STATE EXPIRES_DAY GRACE_DAY` by name."""
+        """Compiles posix.db. `users` gives `UID STATE EXPIRES_DAY GRACE_DAY [FLAGS]` by name."""
         now = int(time.time())
         users = {"anna": f"{ANNA} active 0 0"} if users is None else users
         created = now - 60 if created is None else created
         lines = [
-            "idmap-posix\t1",
+            "idmap-posix\t2",
             "revision\t1",
             f"created\t{created}",
             f"not_after\t{now + DAY if not_after is None else not_after}",
@@ -144,9 +147,9 @@ class PamHost:
             "group\tlab\t200001",
         ]
         for name, record in users.items():
-            uid, state, expires, grace = record.split()
+            uid, state, expires, grace, *flags = record.split()
             who = f"user\t{name}\t{uid}\t200001\t{state}\t{expires}\t{grace}"
-            lines.append(f"{who}\t/home/{name}\t/bin/sh\t{name}\t")
+            lines.append(f"{who}\t/home/{name}\t/bin/sh\t{name}\t\t{(flags or [0])[0]}")
         self._compile("posix", self.posix, [*lines, f"end\t1\t{len(users)}"])
 
     def write_bans(
@@ -168,6 +171,7 @@ class PamHost:
     def module(self) -> str:
         """The module and its arguments, as they stand in a pam.d file."""
         files = [f"posix={self.posix}", f"bans={self.bans}", f"socket={self.socket}"]
+        files.append(f"local_groups={self.local_groups}")
         return " ".join([str(built() / "pam_idmap.so"), *files, *self.arguments])
 
     def run(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -181,7 +185,10 @@ class PamHost:
         stacks.mkdir(exist_ok=True)
         (stacks / "door").write_text(self.stack.format(module=self.module))
         (stacks / "other").write_text("auth required pam_deny.so\naccount required pam_deny.so\n")
-        enter = ["unshare", "-m", "sh", "-c", _ENTER, "sh", str(passwd), str(stacks), str(switch)]
+        group = self.directory / "group"
+        group.write_text("".join(f"{name}:x:{gid}:\n" for name, gid in self.group.items()))
+        over = map(str, (passwd, stacks, switch, group))
+        enter = ["unshare", "-m", "sh", "-c", _ENTER, "sh", *over]
         return subprocess.run(
             [*enter, *command], input=stdin, capture_output=True, text=True, timeout=30, check=False
         )
@@ -189,7 +196,7 @@ class PamHost:
     def login(
         self, username: str, *answers: str, steps: str = "auth", options: tuple[str, ...] = ()
     ) -> Login:
-        """Logs `username` in; `steps` are auth, setcred, account, separated by blanks."""
+        """Logs `username` in; `steps` are pam_driver's, separated by blanks."""
         command = [str(driver()), *options, "door", username, *steps.split()]
         result = self.run(*command, stdin="".join(answer + "\n" for answer in answers))
         assert result.returncode == 0, result

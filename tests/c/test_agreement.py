@@ -1,7 +1,7 @@
 """One decision (law 3): Python's `decide` and the installed files, as C reads them, agree.
 
-Random populations, dates, bans and clocks go the product's own way: accounts → chunks → the node's merge →
-compiler input → `idmap-compile` → posix.db and bans.db; then the account phase and NSS are asked in C, and
+Random populations, node classes, dates, bans and clocks go the product's own way: accounts → chunks → the node's merge
+→ compiler input → `idmap-compile` → posix.db and bans.db; then the account phase and NSS are asked in C, and
 `decide` in Python.
 The published vectors are the same thing frozen: tests/vectors/account_phase.json. Run with
 IDMAP_UPDATE_VECTORS=1 to write them anew.
@@ -35,6 +35,7 @@ from idmap.domain.decision import NodeTimes, Recorded, decide, node_reason
 from idmap.domain.doors import ssh_door
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.names import GroupName, Username
+from idmap.domain.node_access import EVERYWHERE, NOWHERE, NodeAccess
 from idmap.domain.numbers import GidNumber, UidNumber
 from idmap.domain.posix import Windows, posix_chunks
 from idmap.domain.reasons import Reason
@@ -46,7 +47,17 @@ GROUPS = tuple(PosixGroup(GroupName(f"group{n}"), GidNumber(300_000 + n)) for n 
 DAY = 86_400
 NOW = 1_800_000_000
 TODAY = date(2027, 1, 15)
-SSH = ssh_door("login")
+NODE_CLASS = "login"
+SSH = ssh_door(NODE_CLASS)
+ACCESS = (
+    NOWHERE,
+    NodeAccess(frozenset({NODE_CLASS})),
+    NodeAccess(frozenset({NODE_CLASS, "gpu"})),
+    NodeAccess(frozenset({"gpu", "secure"})),
+    NodeAccess(None, frozenset({NODE_CLASS})),
+    NodeAccess(None, frozenset({"gpu"})),
+)
+"""With and without this node's class, each way."""
 STATES = [state for state in AccountState if state is not AccountState.PENDING]
 """A pending account has no place on a node; it has a test of its own."""
 
@@ -58,6 +69,7 @@ class World:
     accounts: tuple[Account, ...]
     bans: tuple[tuple[int, int | None], ...]
     times: NodeTimes
+    token_only: bool = False
 
     def bans_of(self, account: Account | None) -> tuple[Ban, ...]:
         """The bans that reach an account, as the registry would give them."""
@@ -69,7 +81,7 @@ class World:
 
 
 def make_account(index: int, random: Random) -> Account:
-    """An account with any state and dates around today."""
+    """An account with any state, for any node classes, and dates around today."""
     state = random.choice(STATES)
     grace = TODAY + timedelta(random.randint(-3, 3)) if state is AccountState.GRACE else None
     expires = TODAY + timedelta(random.randint(-3, 3)) if random.random() < 0.4 else None
@@ -86,6 +98,8 @@ def make_account(index: int, random: Random) -> Account:
         grace_until=grace,
         expires_on=expires,
         rule_id="r",
+        access=random.choice(ACCESS) if random.random() < 0.4 else EVERYWHERE,
+        local_groups=frozenset({"scratch"}) if random.random() < 0.2 else frozenset(),
     )
 
 
@@ -106,17 +120,28 @@ def make_world(random: Random) -> World:
             signed_time=random.choice([NOW - 60, NOW, NOW + DAY]),
             clock_skew=random.random() < 0.1,
         ),
+        token_only=random.random() < 0.4,
     )
+
+
+def posix_text(world: World) -> str:
+    """What a node of the class compiles."""
+    chunks = posix_chunks(world.accounts, GROUPS)
+    view = merge(parse_chunk(name, data, WINDOWS) for name, data in chunks.items())
+    return compiler_input(
+        view,
+        WINDOWS,
+        revision=1,
+        created=world.times.created,
+        not_after=world.times.not_after,
+        node_class=NODE_CLASS,
+        token_only=world.token_only,
+    ).decode()
 
 
 def install(world: World, build: Any, directory: Path) -> None:
     """The product's own way from accounts to installed files."""
-    chunks = posix_chunks(world.accounts, GROUPS)
-    view = merge(parse_chunk(name, data, WINDOWS) for name, data in chunks.items())
     times = world.times
-    posix = compiler_input(
-        view, WINDOWS, revision=1, created=times.created, not_after=times.not_after
-    )
     bans = bans_compiler_input(
         sorted((uid, until or 0) for uid, until in world.bans),
         counter=1,
@@ -124,8 +149,8 @@ def install(world: World, build: Any, directory: Path) -> None:
         signed_time=times.signed_time,
         clock_skew=times.clock_skew,
     )
-    for kind, text in (("posix", posix), ("bans", bans)):
-        done = build.compile(kind, text.decode(), directory / f"{kind}.db")
+    for kind, text in (("posix", posix_text(world)), ("bans", bans.decode())):
+        done = build.compile(kind, text, directory / f"{kind}.db")
         assert done.returncode == 0, done.stderr
 
 
@@ -148,12 +173,13 @@ def questions_about(world: World) -> list[tuple[str, int]]:
     return [(name, clock) for name in names for clock in clocks]
 
 
-def expected(world: World, name: str, clock: int) -> Reason:
+def expected(world: World, name: str, clock: int, *, token_shown: bool = False) -> Reason:
     """What the specification says, and, while the files are in date, what `decide` says too."""
     account = next((a for a in world.accounts if a.username == name), None)
     bans = world.bans_of(account)
-    reason = node_reason(account, bans, world.times, clock)
-    if reason not in {Reason.SNAPSHOT_EXPIRED, Reason.CLOCK_SKEW}:
+    demanded = world.token_only and not token_shown
+    reason = node_reason(account, bans, world.times, clock, NODE_CLASS, token_demanded=demanded)
+    if reason not in {Reason.SNAPSHOT_EXPIRED, Reason.CLOCK_SKEW, Reason.TOKEN_DEMANDED}:
         at = max(clock, world.times.created, world.times.signed_time)
         identity = Identity(Issuer("https://iam.example/"), Subject("s"))
         recorded = Recorded(
@@ -168,13 +194,18 @@ def expected(world: World, name: str, clock: int) -> Reason:
 )
 @given(seed=st.integers(0, 2**32))
 def test_decide_and_the_installed_files_agree(plain: Any, tmp_path: Path, seed: int) -> None:
-    """Random populations, dates, bans and clocks: the same code from Python and from C."""
+    """Random populations, node classes, dates, bans and clocks: the same code from Python and from C.
+
+    A caller that has seen a token takes `token_demanded` for a yes; nothing else changes by it.
+    """
     world = make_world(Random(seed))
     install(world, plain, tmp_path)
     questions = questions_about(world)
     answers = ask(plain, tmp_path, questions)
     for (name, clock), answer in zip(questions, answers, strict=True):
         assert answer[0] == str(expected(world, name, clock)), (name, clock)
+        with_token = "ok" if answer[0] == "token_demanded" else answer[0]
+        assert with_token == str(expected(world, name, clock, token_shown=True)), (name, clock)
 
 
 @settings(
@@ -257,8 +288,8 @@ def test_the_vectors_know_every_answer() -> None:
     """Each reason the account phase can give from sound files occurs."""
     found = {c["reason"] for vector in json.loads(VECTORS.read_text()) for c in vector["cases"]}
     assert found == {
-        "ok", "account_unknown", "banned", "account_suspended", "account_expired", "grace_ended",
-        "snapshot_expired", "clock_skew",
+        "ok", "account_unknown", "banned", "account_suspended", "node_class_refused", "account_expired",
+        "grace_ended", "snapshot_expired", "clock_skew", "token_demanded",
     }  # fmt: skip
 
 
@@ -266,13 +297,9 @@ def _vector(seed: int) -> dict[str, Any]:
     world = make_world(Random(seed))
     # Published vectors stay small: five accounts, the clocks around midnight.
     world = replace(world, accounts=world.accounts[:5])
-    chunks = posix_chunks(world.accounts, GROUPS)
-    view = merge(parse_chunk(name, data, WINDOWS) for name, data in chunks.items())
     times = world.times
     return {
-        "posix": compiler_input(
-            view, WINDOWS, revision=1, created=times.created, not_after=times.not_after
-        ).decode(),
+        "posix": posix_text(world),
         "bans": bans_compiler_input(
             sorted((uid, until or 0) for uid, until in world.bans),
             counter=1,

@@ -257,10 +257,37 @@ def test_records_out_of_order_unknown_or_after_the_end_are_refused(refused, reco
     assert refused(records().text() + "\n") == "record_unknown"
     assert refused("revision\t7\n") == "out_of_order"
     assert (
-        refused(records().text().replace("idmap-posix\t1", "idmap-posix\t2")) == "version_unknown"
+        refused(records().text().replace("idmap-posix\t2", "idmap-posix\t1")) == "version_unknown"
     )
     assert refused(extra=[user("carol", 200002).line() + "\tmore"]) == "field_count"
     assert refused(extra=["group\tx"], users=[]) == "field_count"
+
+
+@pytest.mark.parametrize("flags", [0, 1, 2, 3])
+def test_flags_stand_where_the_format_says(plain, records, user, tmp_path, flags):
+    """Bit 0 elsewhere, bit 1 token only; of each user its own."""
+    users = [user("alice", 200000, flags=flags), user("bob", 200001)]
+    data = plain.install(records(users=users), tmp_path / "posix.db").read_bytes()
+    size = struct.unpack_from("<I", data, 4096 + 4)[0]
+    assert struct.unpack_from("<I", data, 4096 + 36) == (flags,)
+    assert struct.unpack_from("<I", data, 4096 + size + 36) == (0,)
+
+
+@pytest.mark.parametrize("flags", ["4", "7", "8", "4294967295", "", "-1", "01", "1 ", "x"])
+def test_a_flag_that_is_not_known_is_refused(refused, records, user, flags):
+    """The compiler is never newer than what reads its file."""
+    line = user("alice", 200000).line()
+    text = records(users=[user("alice", 200000)]).text()
+    changed = text.replace(line, line.removesuffix("0") + flags)
+    assert changed != text
+    assert refused(changed) in {"number_too_large", "number_malformed"}
+
+
+def test_a_user_without_flags_is_refused(refused, records, user):
+    """Version 1's records were a field shorter."""
+    line = user("alice", 200000).line()
+    text = records(users=[user("alice", 200000)]).text()
+    assert refused(text.replace(line, line.removesuffix("\t0"))) == "field_count"
 
 
 def test_a_line_above_one_mebibyte_is_refused(refused, user):

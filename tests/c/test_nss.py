@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -429,6 +430,20 @@ def test_the_module_refuses_a_file_of_someone_else(plain, records):
     assert transcript(plain, plain.module, None, ["pwuid 200000"])[0].startswith(
         "alice:*:200000:300000"
     )
+
+
+@pytest.mark.parametrize("flags", [0, 1, 2, 3, 4, 0xFFFFFFFF])
+def test_flags_are_nothing_to_names_and_numbers(plain, records, flags):
+    """Known or not: who is refused here has files here, and a flag of a later version stops no `ls`."""
+    path = plain.install(records())
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, 4096 + 36, flags)
+    path.write_bytes(data)
+    questions = ["pwnam alice", "pwuid 200000", "initgroups alice 300000 0", "grnam lab"]
+    answers = transcript(plain, plain.module, None, questions)
+    assert answers[0] == answers[1] == "alice:*:200000:300000::/home/alice:/bin/bash"
+    assert "300001" in answers[2]
+    assert answers[3] == "lab:*:300001:alice"
 
 
 def test_installing_puts_the_files_where_they_belong(plain, tmp_path):

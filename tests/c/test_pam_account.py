@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import time
 from collections.abc import Callable, Iterator
 
@@ -43,6 +44,15 @@ def write_stranger(host: PamHost) -> None:
     host.write_posix({"ben": "200018 active 0 0"})
 
 
+def write_unknown_flag(host: PamHost) -> None:
+    """A record as a later version might write it: what the flag forbids is not known here."""
+    data = bytearray(host.posix.read_bytes())
+    (reference,) = struct.unpack_from("<I", data, 4096)
+    assert reference == 4096 // 8, "the first user record"
+    struct.pack_into("<I", data, 4096 + 36, 4)
+    host.posix.write_bytes(data)
+
+
 OUTCOMES: dict[str, tuple[Callable[[PamHost], object], str, str]] = {
     "active": (anna("active 0 0"), "ok", "PAM_SUCCESS"),
     "last day": (anna(f"active {TODAY + 1} 0"), "ok", "PAM_SUCCESS"),
@@ -59,7 +69,16 @@ OUTCOMES: dict[str, tuple[Callable[[PamHost], object], str, str]] = {
         "PAM_SUCCESS",
     ),
     "suspended": (anna("suspended 0 0"), "account_suspended", "PAM_PERM_DENIED"),
+    "elsewhere": (anna("active 0 0 1"), "node_class_refused", "PAM_PERM_DENIED"),
+    "elsewhere and token only": (anna("active 0 0 3"), "node_class_refused", "PAM_PERM_DENIED"),
+    "token only": (anna("active 0 0 2"), "token_demanded", "PAM_PERM_DENIED"),
     "expired": (anna(f"active {TODAY - 2} 0"), "account_expired", "PAM_ACCT_EXPIRED"),
+    "expired on a token-only class": (
+        anna(f"active {TODAY - 2} 0 2"),
+        "account_expired",
+        "PAM_ACCT_EXPIRED",
+    ),
+    "unknown flag": (write_unknown_flag, "node_files_unreadable", "PAM_AUTHINFO_UNAVAIL"),
     "grace over": (anna(f"grace 0 {TODAY - 2}"), "grace_ended", "PAM_PERM_DENIED"),
     "old snapshot": (write_old_posix, "snapshot_expired", "PAM_AUTHINFO_UNAVAIL"),
     "clock skew": (lambda h: h.write_bans(skew=True), "clock_skew", "PAM_AUTHINFO_UNAVAIL"),

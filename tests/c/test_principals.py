@@ -61,6 +61,10 @@ def test_whoever_may_not_log_in_has_no_principals(host: PamHost) -> None:
     host.write_posix({"anna": f"{ANNA} suspended 0 0"})
     host.write_bans()
     assert refusal(host, "anna") == "account_suspended"
+    host.write_posix({"anna": f"{ANNA} active 0 0 1"})
+    assert refusal(host, "anna") == "node_class_refused"
+    host.write_posix({"anna": f"{ANNA} active 0 0 2"})
+    assert refusal(host, "anna") == "token_demanded", "a certificate is no token"
     host.bans.unlink()
     assert refusal(host, "anna") == "node_files_unreadable"
 

@@ -135,10 +135,10 @@ def test_the_compiler_refuses_a_group_of_another_number_with_a_users_name(
 ) -> None:
     """The one shared name is the private group's: same number, or nothing."""
     text = (
-        "idmap-posix\t1\nrevision\t1\ncreated\t1700000000\nnot_after\t0\n"
+        "idmap-posix\t2\nrevision\t1\ncreated\t1700000000\nnot_after\t0\n"
         "window\tuid\t200000\t200999\nwindow\tgid\t200000\t200999\n"
         f"group\talice\t{gid}\n"
-        f"user\talice\t200000\t{gid}\tactive\t0\t0\t/home/alice\t/bin/sh\talice\t\nend\t1\t1\n"
+        f"user\talice\t200000\t{gid}\tactive\t0\t0\t/home/alice\t/bin/sh\talice\t\t0\nend\t1\t1\n"
     )
     done = plain.compile("posix", text, tmp_path / "posix.db")
     assert (done.returncode == 0) is (gid == 200_000), done.stderr

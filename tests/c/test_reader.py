@@ -23,13 +23,13 @@ def small(sanitized, tmp_path_factory):
     from_conftest = sanitized.compile
     directory = tmp_path_factory.mktemp("small")
     lines = [
-        "idmap-posix\t1", "revision\t3", f"created\t{CREATED}", "not_after\t2000000000",
+        "idmap-posix\t2", "revision\t3", f"created\t{CREATED}", "not_after\t2000000000",
         "window\tuid\t200000\t200100", "window\tgid\t300000\t300100",
         "group\tproj\t300000", "group\tlab\t300001", "group\tbig-group\t300002",
-        "user\talice\t200000\t300000\tactive\t0\t0\t/home/alice\t/bin/bash\tAlice Ü\t300001,300002",
-        "user\tbob\t200001\t300001\tgrace\t20000\t20001\t/h/bob\t/bin/sh\t\t300002",
-        "user\tcarol\t200002\t300000\tsuspended\t0\t0\t/h/c\t/bin/zsh\tC\t",
-        "user\tdave.x\t200003\t300002\tactive\t1\t0\t/h/d\t/bin/zsh\tD\t300000,300001,300002",
+        "user\talice\t200000\t300000\tactive\t0\t0\t/home/alice\t/bin/bash\tAlice Ü\t300001,300002\t0",
+        "user\tbob\t200001\t300001\tgrace\t20000\t20001\t/h/bob\t/bin/sh\t\t300002\t0",
+        "user\tcarol\t200002\t300000\tsuspended\t0\t0\t/h/c\t/bin/zsh\tC\t\t2",
+        "user\tdave.x\t200003\t300002\tactive\t1\t0\t/h/d\t/bin/zsh\tD\t300000,300001,300002\t2",
         "end\t3\t4",
     ]  # fmt: skip
     posix, bans = directory / "posix.db", directory / "bans.db"
@@ -115,6 +115,39 @@ def test_the_first_refusal_that_applies_is_the_answer(ask):
     assert ask("dave.x", now=2100000000, clock_skew=1)[0] == "account_expired"
     assert ask("alice", now=2100000000, clock_skew=1)[0] == "snapshot_expired"
     assert ask("alice", clock_skew=1)[0] == "clock_skew"
+
+
+def test_node_classes_and_tokens_have_their_place_among_the_refusals(
+    sanitized, records, user, ask, tmp_path
+):
+    """Another class comes before the dates; a token is asked for when nothing else is in the way."""
+    users = [
+        user("away", 200000, flags=3, expires_day=1),
+        user("gone", 200001, flags=3, state="suspended"),
+        user("late", 200002, flags=2, expires_day=1),
+        user("here", 200003, flags=2),
+    ]
+    posix = sanitized.install(records(users=users), tmp_path / "classes.db")
+    assert ask("away", posix=posix, ban_list=[(200000, 0)])[0] == "banned"
+    assert ask("away", posix=posix, ban_list=[])[0] == "node_class_refused"
+    assert ask("gone", posix=posix, ban_list=[])[0] == "account_suspended"
+    assert ask("late", posix=posix, ban_list=[])[0] == "account_expired"
+    assert ask("here", posix=posix, ban_list=[], clock_skew=1)[0] == "clock_skew"
+    assert ask("here", now=2100000000, posix=posix, ban_list=[])[0] == "snapshot_expired"
+    told = ("token_demanded", "200003", "300000", "here")
+    assert ask("here", posix=posix, ban_list=[]) == told, "a caller who saw a token goes on"
+
+
+def test_an_unknown_flag_makes_the_record_unreadable_for_logins(
+    sanitized, records, user, ask, tmp_path
+):
+    """Nothing of it is told, not even to someone who is banned: what it forbids is not known."""
+    posix = sanitized.install(records(users=[user("alice", 200000)]), tmp_path / "later.db")
+    data = bytearray(posix.read_bytes())
+    for bit in range(2, 32):
+        struct.pack_into("<I", data, 4096 + 36, 1 << bit)
+        posix.write_bytes(data)
+        assert ask("alice", posix=posix) == ("node_files_unreadable", "0", "0", "")
 
 
 def test_a_day_counts_until_its_end_in_utc(ask):

@@ -24,7 +24,7 @@ from idmap.domain.groups import (
 from idmap.domain.identity import Identity, Subject
 from idmap.domain.names import GroupName, Username, spell_group_names, spell_usernames
 from idmap.domain.numbers import ForeignNumber, NumberKind, NumberRange, RangePurpose
-from idmap.domain.provisioning import OpenGroup
+from idmap.domain.plans import OpenGroup
 from idmap.domain.reasons import Reason
 from idmap.domain.spelling import (
     Initials,
@@ -435,7 +435,7 @@ def test_a_renamed_group_keeps_gid_name_members_and_observations(registry: Regis
     with registry.read() as reader:
         assert reader.posix_groups()[NEW] == before == alice.primary_group
         assert VO not in reader.posix_groups()
-        assert reader.rules().rules[0].group == NEW
+        assert reader.rules().rules[0].condition.items() == {NEW}
         (former,) = reader.former_paths()
         assert (former.former, former.now) == (VO, NEW)
         assert former.named_by == ("rule members", "class member")
@@ -454,7 +454,7 @@ def test_rules_saved_after_a_rename_mean_the_paths_of_now(registry: Registry) ->
         body = document(group="community")
         body["classes"]["member"]["primary_group"] = "community"
         writer.save_rules(body, expect_version=None)
-        assert writer.rules().rules[0].group == NEW
+        assert writer.rules().rules[0].condition.items() == {NEW}
         assert writer.former_paths() == ()
 
 
@@ -530,7 +530,7 @@ def test_a_token_that_says_the_former_path_means_another_group(registry: Registr
         writer.record_listing(with_ids(ids(vo="id-1")))
         writer.record_listing(with_ids({NEW: "id-1"}, began=NOW + 1))
         writer.record_observation(person("m"), frozenset({VO}), None, NOW + 5)
-        assert writer.rules().rules[0].group == NEW
+        assert writer.rules().rules[0].condition.items() == {NEW}
         assert writer.recorded(person("m")).groups == {VO}
         assert VO not in writer.posix_groups()
 
@@ -543,7 +543,7 @@ def test_a_rename_there_and_back_leaves_nothing_to_follow(registry: Registry) ->
             writer.record_listing(
                 with_ids(found, listed("a", Group(ISSUER, path)), began=NOW + place)
             )
-        assert writer.rules().rules[0].group == VO
+        assert writer.rules().rules[0].condition.items() == {VO}
         assert writer.recorded(person("a")).groups == {VO}
         assert all(not path.named_by for path in writer.former_paths())
 

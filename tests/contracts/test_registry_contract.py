@@ -14,7 +14,7 @@ from idmap.domain.groups import Group
 from idmap.domain.issuers import GroupsDialect
 from idmap.domain.names import GroupName
 from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.provisioning import OpenGroup
+from idmap.domain.plans import OpenGroup
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import EMPTY_RULES
 from tests.support.registry_scenes import (

@@ -27,7 +27,8 @@ from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.names import GroupName, Username
 from idmap.domain.numbers import GidNumber, UidNumber
 from idmap.domain.reasons import REASONS, Reason
-from idmap.domain.rules import EMPTY_RULES, parse_rules
+from idmap.domain.rule_document import parse_rules
+from idmap.domain.rules import EMPTY_RULES
 from tests.domain.test_rules import document
 
 ISSUER = Issuer("https://iam.example/")

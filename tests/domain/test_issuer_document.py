@@ -22,6 +22,7 @@ from idmap.domain.issuers import (
     IssuerProfile,
     ProfileName,
     RobotRule,
+    is_loopback_url,
 )
 from idmap.domain.profiles import READY_MADE
 from idmap.domain.reasons import Reason
@@ -177,6 +178,14 @@ REFUSED: dict[str, dict[str, Any]] = {
             "client_id": "a", "secret": "iam", "userinfo": "required", "userinfo_endpoint": "http://iam.example/me"
         }
     },
+    "an endpoint that is no URL": {
+        "introspection": {"client_id": "a", "secret": "iam", "endpoint": "https://["}
+    },
+    "an endpoint for userinfo that is no URL": {
+        "introspection": {
+            "client_id": "a", "secret": "iam", "userinfo": "required", "userinfo_endpoint": "http://[::1"
+        }
+    },
     "an endpoint for userinfo that is never asked": {
         "introspection": {"client_id": "a", "secret": "iam", "userinfo_endpoint": "https://iam.example/me"}
     },
@@ -209,3 +218,9 @@ def test_a_profile_that_cannot_stand_is_refused(name: str) -> None:
     assert caught.value.reason is Reason.ISSUER_INVALID
     named = caught.value.detail.partition(":")[0]
     assert named == NAMED.get(name) or any(member in named for member in REFUSED[name])
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://[::1", "http://[zz]/"])
+def test_what_is_no_url_is_not_on_loopback(url: str) -> None:
+    """A hostile discovery document may say anything; Python raises for some of it."""
+    assert not is_loopback_url(url)

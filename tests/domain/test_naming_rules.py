@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 
 from idmap.domain.errors import InvalidInput
-from idmap.domain.groups import LOCAL_ISSUER, OUR_ISSUERS, PRIVATE_GROUP, PRIVATE_ISSUER, Group
+from idmap.domain.groups import (
+    LOCAL_ISSUER,
+    OUR_ISSUERS,
+    PRIVATE_GROUP,
+    PRIVATE_ISSUER,
+    SHARED_ISSUER,
+    Group,
+)
 from idmap.domain.issuers import check_profile
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import RuleSet, follow_renames, parse_rules, who_names
+from idmap.domain.rule_document import parse_rules
+from idmap.domain.rules import RuleSet, follow_renames, who_names
 from idmap.domain.spelling import (
     DEFAULT_NAMING,
     EmailLocalPart,
@@ -31,14 +39,14 @@ def rules_with(**more: Any) -> RuleSet:
 
 def test_rules_of_before_name_people_as_before() -> None:
     """The preferred name, without numbered forms."""
-    account_class = rules_with().rules[0].account_class
+    account_class = rules_with().rules[0].outcome.account_class
     assert account_class.naming == DEFAULT_NAMING
     assert account_class.naming.last_suffix == 1
     assert rules_with().spelling_facts() == frozenset()
 
 
 def test_one_strategy_or_a_list_of_them() -> None:
-    one = rules_with(username="initials").rules[0].account_class.naming
+    one = rules_with(username="initials").rules[0].outcome.account_class.naming
     assert one.strategies == (Initials(),)
     many = rules_with(
         username=[
@@ -49,7 +57,7 @@ def test_one_strategy_or_a_list_of_them() -> None:
         ],
         username_suffixes=9,
     )
-    naming = many.rules[0].account_class.naming
+    naming = many.rules[0].outcome.account_class.naming
     assert naming.strategies == (
         Preferred(), EmailLocalPart(), Template("{given:1}{family}"), PrefixCounter("hpc", 4),
     )  # fmt: skip
@@ -96,10 +104,10 @@ def test_what_a_counter_gives_no_claim_may_spell() -> None:
 
 def test_a_private_group_is_a_table_and_a_path_of_that_name_stays_a_path() -> None:
     own = rules_with(primary_group={"private": True})
-    assert own.rules[0].account_class.primary_group == PRIVATE_GROUP
+    assert own.rules[0].outcome.account_class.primary_group == PRIVATE_GROUP
     assert PRIVATE_GROUP not in own.groups() | own.posix_groups()
     assert own.groups() == {VO}
-    path = rules_with(primary_group="private").rules[0].account_class.primary_group
+    path = rules_with(primary_group="private").rules[0].outcome.account_class.primary_group
     assert path == Group(ISSUER, "private")
 
 
@@ -123,7 +131,7 @@ def test_what_stands_for_no_issuer_can_never_be_one(issuer: Any) -> None:
     for made in (profile(issuer), profile(aliases=frozenset({issuer}))):
         with pytest.raises(InvalidInput, check=lambda e: e.reason is Reason.ISSUER_INVALID):
             check_profile(made)
-    assert {LOCAL_ISSUER, PRIVATE_ISSUER} == OUR_ISSUERS
+    assert {LOCAL_ISSUER, PRIVATE_ISSUER, SHARED_ISSUER} == OUR_ISSUERS
 
 
 def test_rules_follow_a_rename_everywhere_they_name_the_group() -> None:
@@ -131,9 +139,9 @@ def test_rules_follow_a_rename_everywhere_they_name_the_group() -> None:
     rules = parse_rules(body, 4)
     new = Group(ISSUER, "community")
     followed = follow_renames(rules, {VO: new})
-    assert followed.rules[0].group == new
-    assert followed.rules[0].account_class.primary_group == new
-    assert followed.rules[0].secondary_groups == (Group(ISSUER, "vo/data"),)
+    assert followed.rules[0].condition.items() == {new}
+    assert followed.rules[0].outcome.account_class.primary_group == new
+    assert followed.rules[0].outcome.secondary_groups == (Group(ISSUER, "vo/data"),)
     assert followed.administrators[0].group == new
     assert followed.version == 4
     assert who_names(rules, VO) == ("rule members", "class member", "admin 1")

@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 
 from idmap.domain.accounts import AccountState, PosixGroup
 from idmap.domain.decision import Recorded, decide
+from idmap.domain.facts import Fact, FactKind
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.names import GroupName
 from idmap.domain.numbers import GidNumber
 from idmap.domain.persons import as_one
 from idmap.domain.provisioning import PersonFacts, plan_changes
-from idmap.domain.rules import AccountClass, Rule, RuleSet
+from idmap.domain.rules import AccountClass, RuleSet
 from tests.domain.test_provisioning import ACCOUNT, NOW
+from tests.support.rules import member_rule
 
 HERE, THERE = Issuer("https://a.example/"), Issuer("https://b.example/")
 VO, DATA = Group(HERE, "vo"), Group(HERE, "vo/data")
@@ -37,9 +39,9 @@ def _class(name: str, primary: Group, range_name: str = "people") -> AccountClas
 RULES = RuleSet(
     1,
     (
-        Rule("vo", VO, _class("vo", VO), (DATA,)),
-        Rule("lab", LAB, _class("lab", LAB), (LAB_DATA,)),
-        Rule(
+        member_rule("vo", VO, _class("vo", VO), (DATA,)),
+        member_rule("lab", LAB, _class("lab", LAB), (LAB_DATA,)),
+        member_rule(
             "robots",
             VO,
             _class("robots", VO, "robots"),
@@ -145,3 +147,14 @@ def test_during_grace_a_group_stays_while_any_identity_is_recorded_in_it(
         for change in planned(people):
             if type(change).__name__ == "LeaveGroups":
                 assert not set(change.groups) & in_groups  # type: ignore[attr-defined]
+
+
+@given(identities())
+def test_facts_count_together_just_as_groups_do(people: list[Recorded]) -> None:
+    """Of the same identities: an inactive one's, or a robot's, add nothing to a person."""
+    told = [
+        replace(one, facts=frozenset(Fact(g.issuer, FactKind.LABEL, g.path) for g in one.groups))
+        for one in people
+    ]
+    together = as_one(told)
+    assert {fact.value for fact in together.facts} == {group.path for group in together.groups}

@@ -11,31 +11,22 @@ from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.decision import Recorded
 from idmap.domain.errors import Conflict
 from idmap.domain.groups import Group
+from idmap.domain.guard import GuardLimits, check_guard, require_guard
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.names import GroupName, Username
 from idmap.domain.numbers import GidNumber, UidNumber
-from idmap.domain.provisioning import (
-    GuardLimits,
-    LeaveGroups,
-    OpenAccount,
-    OpenGroup,
-    PersonFacts,
-    Plan,
-    StartGrace,
-    SuspendAccount,
-    check_guard,
-    plan_changes,
-    require_guard,
-)
+from idmap.domain.plans import LeaveGroups, OpenAccount, OpenGroup, Plan, StartGrace, SuspendAccount
+from idmap.domain.provisioning import PersonFacts, plan_changes
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import AccountClass, Rule, RuleSet
+from idmap.domain.rules import AccountClass, RuleSet
+from tests.support.rules import member_rule
 
 ISSUER = Issuer("https://iam.example.org/")
 OTHER = Issuer("https://other.example.org/")
 BASE, DATA = Group(ISSUER, "vo"), Group(ISSUER, "vo/data")
 NOW = int(datetime(2026, 11, 2, 2, 17, tzinfo=UTC).timestamp())
 CLASS = AccountClass("member", "people", BASE, "/bin/bash", "/home/{username}", grace_days=30)
-RULES = RuleSet(3, (Rule("vo", BASE, CLASS, (DATA,)),))
+RULES = RuleSet(3, (member_rule("vo", BASE, CLASS, (DATA,)),))
 POSIX = {
     BASE: PosixGroup(GroupName("vo"), GidNumber(300000)),
     DATA: PosixGroup(GroupName("vo_data"), GidNumber(300001)),
@@ -106,9 +97,7 @@ def test_grace_ends_after_its_last_day_and_not_on_it() -> None:
 
 
 def test_grace_of_no_days_is_usable_today() -> None:
-    rules = replace(
-        RULES, rules=(replace(RULES.rules[0], account_class=replace(CLASS, grace_days=0)),)
-    )
+    rules = replace(RULES, rules=(member_rule("vo", BASE, replace(CLASS, grace_days=0)),))
     assert plan(facts(), rules=rules).changes == (
         StartGrace(1, Username("jo"), until=date(2026, 11, 2)),
     )

@@ -14,9 +14,11 @@ from idmap.domain.decision import Recorded, decide
 from idmap.domain.errors import InvalidInput
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer, Subject
-from idmap.domain.provisioning import OpenAccount, PersonFacts, StartGrace, plan_changes
+from idmap.domain.plans import OpenAccount, StartGrace
+from idmap.domain.provisioning import PersonFacts, plan_changes
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import RuleSet, parse_rules
+from idmap.domain.rule_document import parse_rules
+from idmap.domain.rules import RuleSet
 from tests.domain.test_decision import ACCOUNT, NOON, SSH, WHO, credential
 
 ISSUER = WHO.issuer
@@ -141,4 +143,4 @@ def test_a_rule_may_name_a_role() -> None:
     """EGI Check-in's memberships are roles; the canonical id names them."""
     people = {**DOCUMENT["rules"][0], "group": "vo.example.eu:role=member"}
     (rule,) = parse_rules({**DOCUMENT, "rules": [people]}, version=1).rules
-    assert rule.group == Group(ISSUER, "vo.example.eu:role=member")
+    assert rule.condition.items() == {Group(ISSUER, "vo.example.eu:role=member")}

@@ -10,7 +10,7 @@ from idmap.domain.errors import InvalidInput
 from idmap.domain.groups import Group, parse_group
 from idmap.domain.identity import Issuer
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import parse_rules
+from idmap.domain.rule_document import parse_rules
 
 ISSUER = Issuer("https://iam.example/")
 
@@ -46,9 +46,9 @@ def test_a_rule_document_becomes_rules() -> None:
     rules = parse_rules(document(), version=3)
     rule = rules.rules[0]
     assert (rules.version, rule.rule_id) == (3, "lhc")
-    assert rule.group == rule.account_class.primary_group == Group(ISSUER, "lhc")
+    assert rule.condition.items() == {Group(ISSUER, "lhc")}
     assert rules.posix_groups() == {Group(ISSUER, "lhc"), Group(ISSUER, "lhc/gpu")}
-    assert rule.account_class.home_of("alice") == "/home/alice"
+    assert rules.class_of("lhc").home_of("alice") == "/home/alice"
 
 
 def test_a_class_without_a_primary_group_is_refused() -> None:
@@ -62,7 +62,7 @@ def test_a_class_without_a_primary_group_is_refused() -> None:
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        (document(format=2), "format"),
+        (document(format=3), "format"),
         (document(extra=1), "extra"),
         (document(rules={}), "rules"),
         (_with_rule(clas="personal"), "clas"),

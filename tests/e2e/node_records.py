@@ -13,6 +13,8 @@ from demo_site import PrivateHost
 
 POSIX = "/var/lib/idmap/posix.db"
 BANS = "/var/lib/idmap/bans.db"
+LOCAL_GROUPS = "/var/lib/idmap/local-groups"
+ELSEWHERE, TOKEN_ONLY = 1, 2
 WINDOW = (200000, 299999)
 
 
@@ -26,13 +28,14 @@ class User:
     shell: str = "/bin/bash"
     secondary: Sequence[int] = ()
     grace_day: int = 0
+    flags: int = 0
 
     def record(self) -> str:
         """Its line for idmap-compile."""
         gids = ",".join(str(gid) for gid in self.secondary)
         home = f"/home/{self.username}"
         fields = ("user", self.username, self.uid_number, self.uid_number, self.state, 0)
-        more = (self.grace_day, home, self.shell, "A Person", gids)
+        more = (self.grace_day, home, self.shell, "A Person", gids, self.flags)
         return "\t".join(str(field) for field in (*fields, *more))
 
 
@@ -50,7 +53,7 @@ def install_posix(
     everyone = sorted([*own, *groups], key=lambda group: group[1])
     first, last = WINDOW
     lines = [
-        "idmap-posix\t1",
+        "idmap-posix\t2",
         "revision\t1",
         f"created\t{now - 7200}",
         f"not_after\t{now + 3600 if not_after is None else not_after}",
@@ -76,6 +79,12 @@ def install_bans(host: PrivateHost, banned: Sequence[int] = ()) -> None:
         f"end\t{len(banned)}",
     ]
     _compile(host, "bans", lines, BANS)
+
+
+def install_local_groups(host: PrivateHost, **gids: Sequence[int]) -> None:
+    """Replaces the list of local groups, by username."""
+    lines = [f"{name}:{','.join(map(str, numbers))}\n" for name, numbers in gids.items()]
+    host.write(LOCAL_GROUPS, "".join(["# idmap-local-groups 1\n", *lines]))
 
 
 def _compile(host: PrivateHost, kind: str, lines: list[str], target: str) -> None:

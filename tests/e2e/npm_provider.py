@@ -42,6 +42,7 @@ class RunningProvider:
         audience: str | None,
         scope: str = "ssh",
         groups: Sequence[str] = (),
+        acr: str | None = None,
         seconds: int = 600,
         opaque: bool = False,
     ) -> str:
@@ -54,6 +55,7 @@ class RunningProvider:
             "aud": audience,
             "scope": scope,
             "groups": list(groups),
+            **({} if acr is None else {"acr": acr}),
             "seconds": seconds,
             "format": "opaque" if opaque else "jwt",
         }

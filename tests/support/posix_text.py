@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from idmap.domain.accounts import AccountState
-from idmap.domain.posix_entries import STATES, Entries, GroupEntry, UserEntry
+from idmap.domain.posix_entries import STATES, Entries, GroupEntry, UserEntry, UserFlag
 from tests.support.snapshot_site import compiler
 
 FIRST_UID, FIRST_GID = 200_000, 300_000
@@ -50,7 +50,7 @@ def small_entries() -> Entries:
         user("bob", 200_001, state=AccountState.GRACE, grace_day=20_001, last_day=20_500),
         user("carol", 200_002, state=AccountState.SUSPENDED, secondary=(300_002,)),
         user("Dave.X+y", 200_010, home="/h/d e", shell="/bin/zsh", last_day=20_000),
-        user("u" * 32, 299_999, gid_number=300_005),
+        user("u" * 32, 299_999, gid_number=300_005, elsewhere=True, token_only=True),
     ]
     return entries_of(users, {"proj": 300_000, "lab": 300_001, "big-group": 300_002, "z": 300_005})
 
@@ -74,6 +74,8 @@ def random_entries(seed: int, users: int, groups: int) -> Entries:
             grace_day=rng.randrange(1, 30_000) if state is AccountState.GRACE else 0,
             last_day=rng.choice([0, rng.randrange(30_000)]),
             secondary=tuple(sorted(rng.sample(numbers, rng.randrange(min(len(numbers), 12))))),
+            elsewhere=rng.random() < 0.2,
+            token_only=rng.random() < 0.2,
         )
         for number in range(users)
     ]
@@ -82,7 +84,7 @@ def random_entries(seed: int, users: int, groups: int) -> Entries:
 
 def records(entries: Entries, not_after: int = 2_000_000_000) -> str:
     """The compiler's input."""
-    lines = ["idmap-posix\t1", f"revision\t{entries.revision}", "created\t1700000000"]
+    lines = ["idmap-posix\t2", f"revision\t{entries.revision}", "created\t1700000000"]
     lines += [
         f"not_after\t{not_after}",
         "window\tuid\t200000\t299999",
@@ -92,7 +94,8 @@ def records(entries: Entries, not_after: int = 2_000_000_000) -> str:
     for u in entries.users:
         values = (u.username, u.uid_number, u.gid_number, u.state, u.last_day, u.grace_day)
         texts = (u.home, u.shell, u.gecos, ",".join(map(str, u.secondary)))
-        lines.append("\t".join(("user", *map(str, values), *texts)))
+        flags = u.elsewhere * UserFlag.ELSEWHERE | u.token_only * UserFlag.TOKEN_ONLY
+        lines.append("\t".join(("user", *map(str, values), *texts, str(int(flags)))))
     lines.append(f"end\t{len(entries.groups)}\t{len(entries.users)}")
     return "".join(f"{line}\n" for line in lines)
 

@@ -17,11 +17,12 @@ from idmap.application.provision_report import ProvisionReport
 from idmap.domain.accounts import Account
 from idmap.domain.doors import Door, DoorKind
 from idmap.domain.errors import SourceFailed
+from idmap.domain.facts import Fact, FactKind
 from idmap.domain.groups import Group
+from idmap.domain.guard import GuardLimits
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuers import GroupsDialect, IssuerProfile
 from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.provisioning import GuardLimits
 from idmap.domain.reasons import Reason
 from idmap.domain.spelling import NO_SPELLING, Spelling
 from tests.support.registries import make_registry
@@ -84,6 +85,11 @@ class ToldSource:
     """Group path → the source's stable id of it."""
     spelled: dict[str, Spelling] = field(default_factory=dict)
     """Name → what else may spell a username."""
+    says: dict[str, set[tuple[FactKind, str]]] = field(default_factory=dict)
+    """Name → what else it says of them, if it is asked."""
+    tells: frozenset[FactKind] = frozenset(FactKind)
+    """The kinds that it can tell."""
+    asked_for: list[frozenset[FactKind]] = field(default_factory=list)
     inactive: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)
     failure: SourceFailed | None = None
@@ -91,10 +97,15 @@ class ToldSource:
     began: int = START
 
     def observe(
-        self, watched: frozenset[Group], progress: Progress, known: Mapping[Group, str]
+        self,
+        watched: frozenset[Group],
+        progress: Progress,
+        known: Mapping[Group, str],
+        facts: frozenset[FactKind],
     ) -> Listing:
         """With `ids`, a group is found by its id when it has another path now."""
         self.asked.append(watched)
+        self.asked_for.append(facts)
         if self.ids:
             paths = {external_id: path for path, external_id in self.ids.items()}
             gone = [one for one in watched if known.get(one, self.ids.get(one.path)) not in paths]
@@ -118,12 +129,19 @@ class ToldSource:
                 preferred_username=name,
                 readable=name not in self.unreadable,
                 spelling=self.spelled.get(name, NO_SPELLING),
+                facts=frozenset(
+                    Fact(self.issuer, kind, text)
+                    for kind, text in self.says.get(name, ())
+                    if kind in facts & self.tells and name not in self.unreadable
+                ),
             )
             for name in sorted(held)
         )
         notes = tuple(f"{name}: unreadable" for name in sorted(self.unreadable & held.keys()))
         ids = {one: self.ids[one.path] for one in watched if one.path in self.ids}
-        return Listing(self.name, self.issuer, watched, people, self.began, notes, ids)
+        return Listing(
+            self.name, self.issuer, watched, people, self.began, notes, ids, self.tells & facts
+        )
 
 
 @dataclass

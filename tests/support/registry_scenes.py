@@ -12,7 +12,7 @@ from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.names import GroupName, Username
 from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.provisioning import OpenAccount, OpenGroup
+from idmap.domain.plans import OpenAccount, OpenGroup
 
 ISSUER = Issuer("https://iam.example.org/")
 OTHER = Issuer("https://other.example.org/")

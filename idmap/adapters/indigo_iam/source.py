@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Final, Literal
 
-from idmap.adapters.indigo_iam.strategies import STRATEGIES, Advance, Reading, Strategy
+from idmap.adapters.indigo_iam.strategies import STRATEGIES, Advance, Parse, Reading, Strategy
 from idmap.adapters.indigo_iam.talker import IamTalker
-from idmap.adapters.indigo_iam.translate import GroupRef, PersonRecord
+from idmap.adapters.indigo_iam.translate import TOLD, GroupRef, PersonRecord, parse_person
 from idmap.application.ports import Clock, ListedPerson, Listing, Progress
 from idmap.domain.errors import InvalidInput, SourceFailed
+from idmap.domain.facts import Fact, FactKind
 from idmap.domain.groups import Group, parse_group
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.reasons import Reason
@@ -55,16 +57,19 @@ class IndigoIamSource:
         watched: frozenset[Group],
         progress: Progress,
         known: Mapping[Group, str] = MappingProxyType({}),
+        facts: frozenset[FactKind] = frozenset(),
     ) -> Listing:
-        """A complete listing of the watched groups. Raises SourceFailed with nothing half said.
+        """A complete listing of the watched groups, with the `facts` asked for that IAM tells. Raises SourceFailed
+        with nothing half said.
 
         A group that is `known` by its uuid and was renamed is listed under its path of now.
         """
         began = self._clock()
+        parse = partial(parse_person, at=began, facts=facts)
         try:
             groups = self._find_groups(watched, known)
             memberships = [
-                (group, self._read_group(ref, began, _advance(progress, group)))
+                (group, self._read_group(ref, parse, _advance(progress, group)))
                 for group, ref in sorted(groups.items())
             ]
         finally:
@@ -76,8 +81,9 @@ class IndigoIamSource:
             watched=frozenset(groups),
             people=people,
             began=began,
-            notes=tuple(_notes(memberships)),
+            notes=(*_notes(memberships), *_not_shown(people, facts)),
             group_ids={group: ref.uuid for group, ref in groups.items()},
+            covers=TOLD & facts,
         )
 
     def _find_groups(
@@ -120,18 +126,20 @@ class IndigoIamSource:
                     raise
         return self._strategy.find_groups(paths)
 
-    def _read_group(self, ref: GroupRef, at: int, advance: Advance) -> tuple[PersonRecord, ...]:
+    def _read_group(
+        self, ref: GroupRef, parse: Parse, advance: Advance
+    ) -> tuple[PersonRecord, ...]:
         agreed: list[Reading] = []
         problem = ""
         for _ in range(self._passes + SPARE_READINGS):
             try:
-                reading = self._strategy.read_members(ref, at, advance)
+                reading = self._strategy.read_members(ref, parse, advance)
                 if agreed and agreed[-1].subjects != reading.subjects:
                     problem = f"the members of {ref.path} changed while they were read"
                     agreed = []
                 agreed.append(reading)
                 if len(agreed) == self._passes:
-                    return self._strategy.complete(ref, reading, at)
+                    return self._strategy.complete(ref, reading, parse)
             except SourceFailed as error:
                 if error.reason is not Reason.SOURCE_INCOMPLETE:
                     raise
@@ -178,9 +186,12 @@ def _merge(
             if earlier is None or earlier.problem is None:
                 records[record.subject] = record  # once unreadable, unreadable in this listing
     shared: dict[frozenset[Group], frozenset[Group]] = {}
+    shared_facts: dict[tuple[tuple[FactKind, str], ...], frozenset[Fact]] = {(): frozenset()}
     for subject in sorted(records):
         record = records[subject]
         held = frozenset(groups[subject])
+        if record.facts not in shared_facts:
+            shared_facts[record.facts] = frozenset(Fact(issuer, *said) for said in record.facts)
         yield ListedPerson(
             identity=Identity(issuer, subject),
             # Thousands of people share a few sets of groups; one object each keeps 100 000 people small.
@@ -191,7 +202,22 @@ def _merge(
             robot=record.robot,
             spelling=record.spelling,
             linked_ids=record.linked_ids,
+            facts=shared_facts[record.facts],
         )
+
+
+_CONFIGURED: Final = (
+    (FactKind.LABEL, "scim.include_labels"),
+    (FactKind.ATTRIBUTE, "scim.include_attributes"),
+)
+
+
+def _not_shown(people: Iterable[ListedPerson], asked: frozenset[FactKind]) -> Iterable[str]:
+    """IAM's answer is the same whether nobody has any or its configuration lets none be seen: a person has to look."""
+    shown = {fact.kind for person in people for fact in person.facts}
+    for kind, setting in _CONFIGURED:
+        if kind in asked and kind not in shown:
+            yield f"the rules ask for each {kind} and nobody shows one; does this IAM list them in {setting}?"
 
 
 def _notes(memberships: list[tuple[Group, tuple[PersonRecord, ...]]]) -> Iterable[str]:

@@ -25,7 +25,6 @@ from idmap.adapters.indigo_iam.translate import (
     parse_group_row,
     parse_member_row,
     parse_page,
-    parse_person,
 )
 from idmap.domain.errors import SourceFailed
 from idmap.domain.identity import Subject
@@ -36,6 +35,9 @@ PAGE_SIZE: Final = 100
 
 Advance = Callable[[int, int], None]
 """Told how many rows have come, and of how many."""
+
+Parse = Callable[[Any], PersonRecord]
+"""Reads one user record: at the time of the listing, for the facts that are asked for."""
 
 _Row = TypeVar("_Row")
 
@@ -64,8 +66,8 @@ class Strategy(Protocol):
         """The path of now of a group known by its id; None when it is gone, or nothing here can tell."""
         ...
 
-    def read_members(self, group: GroupRef, at: int, advance: Advance) -> Reading: ...
-    def complete(self, group: GroupRef, reading: Reading, at: int) -> tuple[PersonRecord, ...]:
+    def read_members(self, group: GroupRef, parse: Parse, advance: Advance) -> Reading: ...
+    def complete(self, group: GroupRef, reading: Reading, parse: Parse) -> tuple[PersonRecord, ...]:
         """The records of a reading's people."""
         ...
 
@@ -97,16 +99,16 @@ class AccountsStrategy:
         rows = () if body is None else parse_page(body, start=1).rows
         return find_path(rows[0], uuid) if rows else None
 
-    def read_members(self, group: GroupRef, at: int, advance: Advance) -> Reading:
+    def read_members(self, group: GroupRef, parse: Parse, advance: Advance) -> Reading:
         path = f"/iam/account/find/bygroup/{quote(group.uuid, safe='')}"
-        records = _read_pages(self._talker, path, lambda row: parse_person(row, at), advance)
+        records = _read_pages(self._talker, path, parse, advance)
         subjects = _unique(record.subject for record in records)
         for record in records:
             _check_member(record, group)
         return Reading(subjects, tuple(records))
 
-    def complete(self, group: GroupRef, reading: Reading, at: int) -> tuple[PersonRecord, ...]:
-        del group, at  # the list carried whole records, judged when they were read
+    def complete(self, group: GroupRef, reading: Reading, parse: Parse) -> tuple[PersonRecord, ...]:
+        del group, parse  # the list carried whole records, judged when they were read
         return reading.records
 
 
@@ -130,19 +132,21 @@ class ScimStrategy:
         body = self._talker.find(f"/scim/Groups/{quote(uuid, safe='')}")
         return None if body is None else parse_group_row(body).path or None
 
-    def read_members(self, group: GroupRef, at: int, advance: Advance) -> Reading:
-        del at  # references only; `complete` reads the people and judges them
+    def read_members(self, group: GroupRef, parse: Parse, advance: Advance) -> Reading:
+        del parse  # references only; `complete` reads the people and judges them
         path = f"/scim/Groups/{quote(group.uuid, safe='')}/members"
         return Reading(_unique(_read_pages(self._talker, path, parse_member_row, advance)))
 
-    def complete(self, group: GroupRef, reading: Reading, at: int) -> tuple[PersonRecord, ...]:
-        return tuple(self._read_person(subject, group, at) for subject in sorted(reading.subjects))
+    def complete(self, group: GroupRef, reading: Reading, parse: Parse) -> tuple[PersonRecord, ...]:
+        return tuple(
+            self._read_person(subject, group, parse) for subject in sorted(reading.subjects)
+        )
 
-    def _read_person(self, subject: Subject, group: GroupRef, at: int) -> PersonRecord:
+    def _read_person(self, subject: Subject, group: GroupRef, parse: Parse) -> PersonRecord:
         body = self._talker.find(f"/scim/Users/{quote(subject, safe='')}")
         if body is None:
             raise _incomplete(f"{subject} is listed in {group.path} and does not exist")
-        record = parse_person(body, at)
+        record = parse(body)
         if record.subject != subject:
             raise _incomplete(f"another person was given for {subject}")
         _check_member(record, group)

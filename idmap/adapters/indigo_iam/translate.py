@@ -8,12 +8,13 @@ readable `id` spoils the listing it is in. It does *not* decide whether a listin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeGuard
 
 from idmap.domain.errors import InvalidInput, SourceFailed
+from idmap.domain.facts import FactKind, attribute, email_domain, is_readable_fact, label
 from idmap.domain.groups import MAX_PATH
 from idmap.domain.identity import Subject, parse_subject
 from idmap.domain.linking import LinkedId, LinkedIdKind
@@ -31,6 +32,14 @@ _MAX_LINKED: Final = 1024
 
 _KEPT_LINKED: Final = 32
 """So many linked ids of one person are kept: more than people have, and a bound on what a source can make us store."""
+
+MOST_FACTS: Final = 64
+"""Labels, or attributes, of one person: many more than people have, and a bound on what a source can make us store. Of
+more, none can be left out without saying something false of the person: the record then counts as unread."""
+
+TOLD: Final = frozenset({FactKind.LABEL, FactKind.ATTRIBUTE, FactKind.EMAIL_DOMAIN})
+"""What IAM tells of its people beside groups: `find/bygroup` and `/scim/Users/{id}` print the same record. Labels and
+attributes are in it where IAM's configuration lists them (`scim.include_labels`, `scim.include_attributes`)."""
 
 _KEPT_USER_NAME: Final = 256
 """INDIGO IAM stores at most 128 characters. A longer one spells no username anyhow; it is cut, not refused."""
@@ -67,6 +76,8 @@ class PersonRecord:
     """Lenient: what does not read as expected spells nothing."""
     linked_ids: tuple[LinkedId, ...] = ()
     """Who IAM says they are too: evidence, and never more."""
+    facts: tuple[tuple[FactKind, str], ...] = ()
+    """Of the kinds that were asked for; sorted, each once."""
     problem: str | None = None
     """Names the field that could not be read; the other members then mean nothing."""
 
@@ -122,8 +133,9 @@ def parse_member_row(row: object) -> Subject:
     return _subject(row.get("value") if isinstance(row, dict) else None)
 
 
-def parse_person(row: object, at: int) -> PersonRecord:
-    """One user record, judged at time `at`. Raises SourceFailed(SOURCE_INCOMPLETE) when its id does not read."""
+def parse_person(row: object, at: int, facts: frozenset[FactKind] = frozenset()) -> PersonRecord:
+    """One user record, judged at time `at`, with the `facts` that are asked for. Raises
+    SourceFailed(SOURCE_INCOMPLETE) when its id does not read."""
     record = row if isinstance(row, dict) else {}
     subject = _subject(record.get("id"))
     try:
@@ -136,6 +148,7 @@ def parse_person(row: object, at: int) -> PersonRecord:
             robot=_service_account(record),
             spelling=_spelling(record),
             linked_ids=_linked_ids(record),
+            facts=tuple(sorted(set(_facts(record, facts)))),
         )
     except _Unreadable as error:
         return PersonRecord(subject, False, None, frozenset(), problem=str(error))
@@ -239,6 +252,42 @@ def _linked_ids(row: Mapping[str, Any]) -> tuple[LinkedId, ...]:
             if said and all(map(_is_linked_id, said)):
                 found.add(LinkedId(kind, *map(str, said)))
     return tuple(sorted(found)[:_KEPT_LINKED])
+
+
+def _facts(row: Mapping[str, Any], wanted: frozenset[FactKind]) -> Iterator[tuple[FactKind, str]]:
+    """Facts decide, so one that does not read leaves the person unread; what nobody asks for is not looked at."""
+    if FactKind.LABEL in wanted:
+        for prefix, name, value in _listed(row, "labels", ("prefix", "name", "value")):
+            yield FactKind.LABEL, _readable("labels", label(name, value, prefix))
+    if FactKind.ATTRIBUTE in wanted:
+        for name, value in _listed(row, "attributes", ("name", "value")):
+            yield FactKind.ATTRIBUTE, _readable("attributes", attribute(name, value))
+    domain = email_domain(_address(row.get("emails")) or "")
+    if FactKind.EMAIL_DOMAIN in wanted and domain is not None:
+        yield FactKind.EMAIL_DOMAIN, domain
+
+
+def _listed(
+    row: Mapping[str, Any], member: str, parts: tuple[str, ...]
+) -> Iterator[tuple[str, ...]]:
+    """The parts of each entry of a list of the extension; absent and null are an empty text, but for the name."""
+    listed = _extension(row).get(member)
+    if listed is None:
+        return
+    if not isinstance(listed, list) or len(listed) > MOST_FACTS:
+        raise _Unreadable(f"{member} is not a list of at most {MOST_FACTS}")
+    for one in listed:
+        said = one if isinstance(one, dict) else {}
+        texts = tuple("" if said.get(part) is None else said[part] for part in parts)
+        if not all(isinstance(text, str) for text in texts) or not said.get("name"):
+            raise _Unreadable(f"{member} holds an entry without a name, or not of text")
+        yield texts
+
+
+def _readable(member: str, text: str) -> str:
+    if not is_readable_fact(text):
+        raise _Unreadable(f"{member} holds an entry that is too long, or not printable")
+    return text
 
 
 def _ended(row: Mapping[str, Any], at: int) -> bool:

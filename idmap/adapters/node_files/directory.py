@@ -1,6 +1,7 @@
 """The node's directory (`/var/lib/idmap`): the installed files, the chunk cache, what the agent remembers.
 
     posix.db bans.db        0644, written by idmap-compile only
+    local-groups            0644, which of the node's own groups an account has here; for pam_idmap's setcred
     trust.db refused.json   0640, root and the verifier's group
     manifest.envelope bans.envelope   what was last accepted, signatures and all; verified again at each use
     chunks/                 0700, by SHA-256; checked at each use
@@ -54,13 +55,21 @@ class NodeDirectory:
     """The NodeFiles port on a real file system."""
 
     def __init__(
-        self, directory: Path, *, compiler: Path, passwd: Path, group: Path, trust_group_number: int
+        self,
+        directory: Path,
+        *,
+        compiler: Path,
+        passwd: Path,
+        group: Path,
+        trust_group_number: int,
+        listed_groups: frozenset[str] = frozenset(),
     ) -> None:
         self._directory = directory
         self._compiler = compiler
         self._passwd = passwd
         self._group = group
         self._trust_group_number = trust_group_number
+        self._listed_groups = listed_groups
         self._threads = threading.Lock()
 
     @property
@@ -72,6 +81,11 @@ class NodeDirectory:
     def bans_path(self) -> Path:
         """Where bans.db is."""
         return self._directory / "bans.db"
+
+    @property
+    def local_groups_path(self) -> Path:
+        """Where the list of local groups is."""
+        return self._directory / "local-groups"
 
     @property
     def trust_path(self) -> Path:
@@ -171,6 +185,10 @@ class NodeDirectory:
         """Compiles posix.db in place."""
         self._compile("posix", compiler_input, self.posix_path)
 
+    def install_local_groups(self, text: bytes) -> None:
+        """Replaces the list of local groups."""
+        replace_file(self.local_groups_path, text, mode=0o644)
+
     def compile_like(self, compiler_input: bytes, seed: bytes, out: Path) -> None:
         """Compiles into `out` with the hash seed of an installed file, to compare the two."""
         self._compile("posix", compiler_input, out, "--seed", seed.hex())
@@ -181,7 +199,7 @@ class NodeDirectory:
 
     def local_accounts(self) -> LocalAccounts:
         """The node's own accounts."""
-        return read_local_accounts(self._passwd, self._group)
+        return read_local_accounts(self._passwd, self._group, self._listed_groups)
 
     def local_marks(self) -> tuple[tuple[int, int, int, int], ...]:
         """Changes when the node's own passwd or group file does."""

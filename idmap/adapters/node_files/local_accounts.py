@@ -12,26 +12,46 @@ from typing import Final
 
 from idmap.application.install_view import LocalAccounts
 from idmap.domain.errors import NodeInstallFailed
+from idmap.domain.names import is_local_group
 from idmap.domain.reasons import Reason
 
 _MAX_FILE: Final = 64 * 1024 * 1024
 
 
-def read_local_accounts(passwd: Path, group: Path) -> LocalAccounts:
-    """Names and numbers of both files. Raises NodeInstallFailed(INSTALL_FAILED)."""
+def read_local_accounts(
+    passwd: Path, group: Path, listed: frozenset[str] = frozenset()
+) -> LocalAccounts:
+    """Names and numbers of both files; of the `listed` groups those that accounts can be given here.
+
+    Not given is gid 0, nor a number that some group of the system's has too, under whatever name it is listed (law 10);
+    of a name that stands there twice the first counts, as for everybody who asks by name.
+
+    Raises NodeInstallFailed(INSTALL_FAILED).
+    """
     users: set[str] = set()
     uid_numbers: set[int] = set()
     groups: set[str] = set()
     gid_numbers: set[int] = set()
+    given: dict[str, int] = {}
+    withheld = {0}
     for fields in _lines(passwd):
         users.add(fields[0])
         uid_numbers.update(_number(fields, 2))
         gid_numbers.update(_number(fields, 3))
     for fields in _lines(group):
         groups.add(fields[0])
-        gid_numbers.update(_number(fields, 2))
+        numbers = _number(fields, 2)
+        gid_numbers.update(numbers)
+        if not is_local_group(fields[0]):
+            withheld.update(numbers)
+        elif fields[0] in listed and numbers:
+            given.setdefault(fields[0], numbers[0])
     return LocalAccounts(
-        frozenset(users), frozenset(uid_numbers), frozenset(groups), frozenset(gid_numbers)
+        frozenset(users),
+        frozenset(uid_numbers),
+        frozenset(groups),
+        frozenset(gid_numbers),
+        frozenset((name, number) for name, number in given.items() if number not in withheld),
     )
 
 

@@ -4,7 +4,7 @@ A SQLite file that is never changed once it has its name: each snapshot makes a 
 The reader notices a replacement by the inode and opens the new one; a file that is missing or damaged is
 NODE_FILES_UNREADABLE, and nobody gets in by token (law 4).
 
-    meta(key TEXT PRIMARY KEY, value)              format, salt, revision, created, not_after
+    meta(key TEXT PRIMARY KEY, value)              format, salt, revision, created, not_after, demands (as JSON)
     issuers(issuer TEXT PRIMARY KEY, profile TEXT) the profile document as JSON
     spellings(spelling TEXT PRIMARY KEY, issuer)   the issuer itself and each of its aliases, exact
     keys(issuer, kid, jwk TEXT)                    kid NULL for a key without one; jwk as JSON
@@ -24,13 +24,16 @@ from urllib.parse import quote
 
 from idmap.adapters.node_files.replace import replacing
 from idmap.application.install_state import TrustContent
-from idmap.domain.errors import IdmapError, NodeInstallFailed, Unavailable
+from idmap.domain.demands import Demand
+from idmap.domain.errors import IdmapError, InvalidInput, NodeInstallFailed, Unavailable
 from idmap.domain.identity import Identity, identity_digest
 from idmap.domain.issuer_document import parse_profile, profile_document
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.reasons import Reason
+from idmap.domain.rule_demands import demand_document, parse_demands
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""1 knew no demands; whichever reader meets the other lets nobody in until the agent has written it anew."""
 _SCHEMA: Final = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE issuers(issuer TEXT PRIMARY KEY, profile TEXT NOT NULL) WITHOUT ROWID;
@@ -71,6 +74,7 @@ class TrustDb:
         self._revision = 0
         self._created = 0
         self._profiles: dict[str, IssuerProfile] = {}
+        self._demands: tuple[Demand, ...] = ()
 
     def find_issuer(self, text: str) -> IssuerProfile | None:
         """The profile whose issuer or alias is exactly `text`."""
@@ -112,6 +116,12 @@ class TrustDb:
             self._current()
             return self._salt
 
+    def demands(self) -> tuple[Demand, ...]:
+        """What tokens must prove at ssh doors, by the rules of the snapshot that the file was made from."""
+        with self._lock:
+            self._current()
+            return self._demands
+
     def revision(self) -> tuple[int, int]:
         """(revision, created) of the snapshot that the file was made from."""
         with self._lock:
@@ -135,7 +145,7 @@ class TrustDb:
             if self._database is None or self._opened != (status.st_dev, status.st_ino):
                 return self._open(status.st_dev, status.st_ino)
             return self._database
-        except (OSError, sqlite3.Error, KeyError, TypeError, ValueError) as error:
+        except (OSError, sqlite3.Error, KeyError, TypeError, ValueError, InvalidInput) as error:
             self._forget()
             raise self._unreadable(error) from error
 
@@ -149,6 +159,7 @@ class TrustDb:
                 raise ValueError(f"format {meta['format']!r}")
             self._salt = bytes(meta["salt"])
             self._revision, self._created = int(meta["revision"]), int(meta["created"])
+            self._demands = parse_demands(json.loads(meta["demands"]))
         except BaseException:
             database.close()
             raise
@@ -208,6 +219,7 @@ def _fill(database: sqlite3.Connection, content: TrustContent) -> None:
             ("revision", content.revision),
             ("created", content.created),
             ("not_after", content.not_after),
+            ("demands", json.dumps([demand_document(demand) for demand in content.demands])),
         ],
     )
     for trusted in content.issuers:

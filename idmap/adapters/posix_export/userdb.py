@@ -2,7 +2,8 @@
 
 NAME.user and NAME.group hold the records, UID.user and GID.group are links to them, and an empty file
 USER:GROUP.membership says that a user is in a group. Unlike passwd text a record can say when an account ends: a
-suspended one is `locked`, and `notAfterUSec` is the end of its last day. Pure.
+suspended one, or one for nodes of other classes, is `locked`, and `notAfterUSec` is the end of its last day. It cannot
+say that a token is demanded. Pure.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _user_record(user: UserEntry) -> dict[str, Any]:
     }
     if user.gecos:
         record["realName"] = user.gecos
-    if user.state is AccountState.SUSPENDED:
+    if user.state is AccountState.SUSPENDED or user.elsewhere:
         record["locked"] = True
     ends = [user.last_day] if user.last_day else []
     if user.state is AccountState.GRACE:

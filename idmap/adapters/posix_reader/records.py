@@ -13,11 +13,19 @@ from typing import Final
 
 from idmap.adapters.posix_reader.layout import Content, Damaged, Header
 from idmap.domain.errors import InvalidInput
-from idmap.domain.posix_entries import STATES, GroupEntry, UserEntry, check_name, check_number
+from idmap.domain.posix_entries import (
+    STATES,
+    GroupEntry,
+    UserEntry,
+    UserFlag,
+    check_name,
+    check_number,
+)
 
 UNIT: Final = 8
+_KNOWN_FLAGS: Final = int(UserFlag.ELSEWHERE | UserFlag.TOKEN_ONLY)
 _USER: Final = struct.Struct("<IIIIBBHHHIIII")
-"""reference, size, uid, gid, name length, state, gecos, home, shell lengths, days × 2, gids, 0."""
+"""reference, size, uid, gid, name length, state, gecos, home, shell lengths, days × 2, gids, flags."""
 _GROUP: Final = struct.Struct("<IIIIB3sI")
 """reference, size, gid, members, name length, 0, size of the members' names."""
 
@@ -111,10 +119,12 @@ class Records:
         content, section = self._content, self._header.sections[0]
         at = _place(reference, section.offset)
         own, size, uid, gid, *rest = content.unpack(_USER, at, section.end)
-        name_length, state, gecos_length, home_length, shell_length, last, grace, count, pad = rest
+        name_length, state, gecos_length, home_length, shell_length, last, grace, count, flags = (
+            rest
+        )
         end = _end(reference, own, at, size, section.end)
-        if pad or state >= len(STATES):
-            raise Damaged(f"user record at {at}: reserved bytes or state {state}")
+        if state >= len(STATES) or flags & ~_KNOWN_FLAGS:
+            raise Damaged(f"user record at {at}: state {state}, flags {flags}")
         texts, here = [], at + _USER.size
         for length in (name_length, gecos_length, home_length, shell_length):
             texts.append(content.text(here, length, end))
@@ -125,7 +135,11 @@ class Records:
         content.zeros(lists + 4 * count, end)
         name, gecos, home, shell = texts
         try:
-            entry = UserEntry(name, uid, gid, gecos, home, shell, STATES[state], last, grace, gids)
+            entry = UserEntry(
+                name, uid, gid, gecos, home, shell, STATES[state], last, grace, gids,
+                elsewhere=bool(flags & UserFlag.ELSEWHERE),
+                token_only=bool(flags & UserFlag.TOKEN_ONLY),
+            )  # fmt: skip
         except InvalidInput as error:
             raise Damaged(f"user record at {at}: {error.detail}") from None
         self._check_window(uid, self._header.uid_windows, name)

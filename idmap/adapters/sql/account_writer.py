@@ -27,6 +27,7 @@ from idmap.domain.accounts import (
     Account,
     AccountEvent,
     AccountState,
+    AccountTerms,
     PosixGroup,
     is_held,
     next_state,
@@ -36,8 +37,9 @@ from idmap.domain.groups import PRIVATE_GROUP, PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.names import GroupName, Username, check_generated_name, numbered_usernames
 from idmap.domain.numbers import GidNumber, RangePurpose, UidNumber
-from idmap.domain.provisioning import OpenAccount, OpenGroup
+from idmap.domain.plans import OpenAccount, OpenGroup
 from idmap.domain.reasons import Reason
+from idmap.domain.shared_accounts import holder_of_shared
 
 _PASSWD_FIELD: Final = re.compile(r"/[!-9;-~]{0,254}", re.ASCII)
 """Home and shell go into passwd lines and tab-separated records."""
@@ -138,12 +140,14 @@ class AccountWriter(Transaction):
         )
         number, name = self._allocator.allocate(
             change.number_range,
-            RangePurpose.PEOPLE,
+            change.purpose,
             wish,
             f"account:{account_id}",
             change.rule_id,
-            self._holder(identity),
+            self._holder(_holder_of(change)),
         )
+        if change.shared and name != change.spelled:
+            raise Conflict(Reason.NAME_TAKEN, f"shared account {change.spelled}")
         if private:
             primary_group = PosixGroup(GroupName(name), GidNumber(number))
             self._open_private_group(primary_id, primary_group)
@@ -166,8 +170,11 @@ class AccountWriter(Transaction):
             shell=change.shell,
             state=AccountState.PENDING if change.pending else AccountState.ACTIVE,
             grace_until=None,
-            expires_on=None,
+            expires_on=change.terms.expires_on,
             rule_id=change.rule_id,
+            access=change.terms.access,
+            local_groups=change.terms.local_groups,
+            shared=change.shared,
         )
         self._hold_back(_ADD_ACCOUNT, [_account_row(account, primary_id)])
         self._hold_back(
@@ -190,6 +197,7 @@ class AccountWriter(Transaction):
             state=str(account.state),
             primary_group=primary_group.name if private else change.primary_group.path,
             secondary_groups=sorted(group.name for _, group in secondary),
+            **({"shared": True} if change.shared else {}),
         )
         self._nodes_must_know()
         return account
@@ -301,6 +309,23 @@ class AccountWriter(Transaction):
         self._nodes_must_know()
         return replace(account, shell=shell)
 
+    def change_terms(self, account_id: int, terms: AccountTerms) -> Account:
+        account = self._open_account_of(account_id)
+        if account.terms == terms:
+            return account
+        before, after = _terms_row(account.terms), _terms_row(terms)
+        self._db.execute(update(ACCOUNTS).where(ACCOUNTS.c.account_id == account_id).values(after))
+        self._record(
+            "change_terms", account_id=account_id, before=_in_json(before), after=_in_json(after)
+        )
+        self._nodes_must_know()
+        return replace(
+            account,
+            access=terms.access,
+            local_groups=terms.local_groups,
+            expires_on=terms.expires_on,
+        )
+
     def _open_private_group(self, group_id: int, group: PosixGroup) -> None:
         """Its name is the account's, the only name that a user and a group share."""
         row = {"group_id": group_id, "issuer": PRIVATE_ISSUER, "path": group.name}
@@ -372,6 +397,18 @@ def _wished(spelled: str | None, instead: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(check_generated_name(name) for name in names)
 
 
+def _holder_of(change: OpenAccount) -> Identity:
+    if not change.shared:
+        return change.identity
+    if change.spelled is None:
+        raise InvalidInput(Reason.NAME_REFUSED, "a shared account has a name of its own")
+    return holder_of_shared(change.spelled)
+
+
+def _in_json(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: v.isoformat() if isinstance(v, date) else v for name, v in row.items()}
+
+
 def _account_row(account: Account, primary_group_id: int) -> dict[str, Any]:
     return {
         "account_id": account.account_id,
@@ -382,4 +419,14 @@ def _account_row(account: Account, primary_group_id: int) -> dict[str, Any]:
         "shell": account.shell,
         "state": str(account.state),
         "rule_id": account.rule_id,
+        "shared": account.shared,
+        **_terms_row(account.terms),
+    }
+
+
+def _terms_row(terms: AccountTerms) -> dict[str, Any]:
+    return {
+        "node_classes": str(terms.access),
+        "local_groups": ",".join(sorted(terms.local_groups)),
+        "expires_on": terms.expires_on,
     }

@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from idmap.adapters.sql.tables import (
     ACCOUNTS,
+    IDENTITIES,
     LEDGER_NAMES,
     LEDGER_NUMBERS,
     POSIX_GROUPS,
@@ -36,6 +37,7 @@ from idmap.domain.numbers import is_refused_number
 
 _SHOWN: Final = 5
 _TOMBSTONE: Final = str(AccountState.TOMBSTONE)
+_IN_USE: Final = (str(AccountState.ACTIVE), str(AccountState.GRACE))
 
 
 def _owner(kind: str, key: ColumnElement[int]) -> ColumnElement[str]:
@@ -108,6 +110,13 @@ _QUESTIONS: Final[Mapping[str, Select[Any]]] = MappingProxyType(
         "open accounts whose number lies in no range for people": select(
             ACCOUNTS.c.username, ACCOUNTS.c.uid_number
         ).where(ACCOUNTS.c.state != _TOMBSTONE, not_(_IN_PEOPLE_RANGE)),
+        "shared accounts in use that nobody is in": select(
+            ACCOUNTS.c.username, ACCOUNTS.c.uid_number
+        ).where(
+            ACCOUNTS.c.shared,
+            ACCOUNTS.c.state.in_(_IN_USE),
+            ~exists().where(IDENTITIES.c.account_id == ACCOUNTS.c.account_id),
+        ),
     }
 )
 

@@ -108,7 +108,7 @@ class GroupWriter(AccountWriter):
 
     def _rename(self, renames: Mapping[int, tuple[str, Group]]) -> None:
         """All at once, since groups may swap their paths."""
-        version = self.rules().version
+        version = self._newest_rules()
         sitting = {group: self._sitting_on(group) for _, group in renames.values()}
         for group, row_id in sitting.items():
             if row_id is not None and row_id not in renames:

@@ -25,7 +25,7 @@ class LinkWriter(ObservationWriter):
         recorded = self.recorded(identity)
         trusted = {profile.issuer for profile in self.issuers()}
         reaching = BanBook.of_account_alone(self._db, account_id)
-        check_link(account, own, recorded, reaching, trusted, self._at)
+        check_link(account, own, recorded, reaching, trusted, self._at, proof)
         if recorded.account is not None:
             return False
         person = self._get_or_add_identity(identity, None, self._at)
@@ -47,13 +47,16 @@ class LinkWriter(ObservationWriter):
         self._nodes_must_know()
         return True
 
-    def unlink_identity(self, account_id: int, identity: Identity) -> None:
+    def unlink_identity(
+        self, account_id: int, identity: Identity, *, by_rule: bool = False
+    ) -> None:
         """What was recorded of the identity stays; a rule may give it an account of its own later."""
         account = self._get_account(account_id)
         own = [facts.recorded for facts in self.people_of(account_id)]
         if identity not in {recorded.identity for recorded in own}:
             raise NotFound(f"{identity} among the identities of {account.username}")
-        check_unlink(account, own, self._at, self.credential_bans())
+        refused = self.credential_bans()
+        check_unlink(account, own, self._at, refused, by_rule=by_rule)
         self._db.execute(
             update(IDENTITIES)
             .where(IDENTITIES.c.issuer == identity.issuer, IDENTITIES.c.subject == identity.subject)
@@ -66,6 +69,7 @@ class LinkWriter(ObservationWriter):
             username=account.username,
             issuer=identity.issuer,
             subject=identity.subject,
+            **({"proof": str(LinkProof.RULE)} if by_rule else {}),
         )
         self._nodes_must_know()
 

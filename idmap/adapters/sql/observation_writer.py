@@ -3,12 +3,12 @@
 A listing is complete for its watched groups (law 6), so its silence removes; a token only adds,
 because it may have been narrowed. What a token said before a complete listing of that group began
 is stale, whether it was recorded before the listing or arrives after it. Only differences are
-written.
+written. Facts beside groups are fact_writer.py's, linked ids evidence_writer.py's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,18 +16,26 @@ from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
 from idmap.adapters.sql.ban_book import banned_groups
 from idmap.adapters.sql.evidence_writer import EvidenceWriter, canonical
+from idmap.adapters.sql.fact_writer import (
+    NONE_SAID,
+    FactWriter,
+    Said,
+    listed_facts,
+    require_facts_of_token,
+    require_own_facts,
+)
+from idmap.adapters.sql.facts import TOKEN
 from idmap.adapters.sql.group_writer import GroupWriter
 from idmap.adapters.sql.records import spelling_of, spelling_text
 from idmap.adapters.sql.tables import GROUPS, IDENTITIES, OBSERVATIONS
 from idmap.application.ports import ListedPerson, Listing
 from idmap.domain.errors import InvalidInput, SourceFailed
+from idmap.domain.facts import Fact, FactKind
 from idmap.domain.groups import OUR_ISSUERS, Group
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.linking import LinkedId
 from idmap.domain.reasons import Reason
 from idmap.domain.spelling import NO_SPELLING, Spelling
-
-TOKEN: Final = "token"  # noqa: S105  (the name of a source)
 
 _ADD: Final = insert(OBSERVATIONS)
 _REMOVE: Final = delete(OBSERVATIONS).where(
@@ -78,13 +86,17 @@ class _Known:
     """(group, who said it), of watched groups: by this source, and stale ones by tokens."""
     evidence: dict[LinkedId, tuple[int, bool]] = field(default_factory=dict)
     """What this source ever said of their other ids: the row, and whether it still says so."""
+    facts: Set[Said] = NONE_SAID
+    """What this source said of them, and what is on record and nobody asks for any more."""
 
 
-class ObservationWriter(EvidenceWriter, GroupWriter):
+class ObservationWriter(EvidenceWriter, FactWriter, GroupWriter):
     """The part of `RegistryWriter` that records where people were seen."""
 
-    _facts: frozenset[str] = frozenset()
+    _spelling_facts: frozenset[str] = frozenset()
     """What the rules need to name people."""
+    _fact_kinds: frozenset[FactKind] = frozenset()
+    """What the rules ask for of the people of the issuer who are being recorded."""
 
     def record_listing(
         self, listing: Listing, *, only: Collection[Identity] | None = None
@@ -93,7 +105,8 @@ class ObservationWriter(EvidenceWriter, GroupWriter):
         if listing.issuer in OUR_ISSUERS:
             raise SourceFailed(Reason.SOURCE_INCOMPLETE, f"{listing.source}: {listing.issuer}")
         self._follow_ids(listing.issuer, listing.group_ids)
-        self._facts = self.rules().spelling_facts()
+        self._spelling_facts = self.rules().spelling_facts()
+        self._fact_kinds = self._wanted_kinds(listing.issuer)
         subjects = None if only is None else _subjects_of(listing, only)
         listed = _by_subject(listing, subjects)
         source = f"source:{listing.source}"
@@ -113,7 +126,7 @@ class ObservationWriter(EvidenceWriter, GroupWriter):
         for subject, before in known.items():
             person = listed.get(subject)
             if person is not None and not person.readable:
-                differs = self._leave_alone(listing, subject, before)
+                differs = self._leave_alone(listing, source, subject, before, person)
             else:
                 wanted = {ids[g] for g in person.groups if g in ids} if person else set()
                 says = person.linked_ids if person else ()
@@ -146,12 +159,14 @@ class ObservationWriter(EvidenceWriter, GroupWriter):
         *,
         robot: bool = False,
         spelling: Spelling = NO_SPELLING,
+        facts: frozenset[Fact] | None = None,
     ) -> None:
-        """Groups of another issuer are refused: InvalidInput(CLAIM_INVALID) (law 1)."""
+        """Groups and facts of another issuer are refused: InvalidInput(CLAIM_INVALID) (law 1)."""
         if identity.issuer in OUR_ISSUERS:
             raise InvalidInput(Reason.CLAIM_INVALID, f"{identity}: no issuer")
         if any(group.issuer != identity.issuer for group in groups):
             raise InvalidInput(Reason.CLAIM_INVALID, f"{identity}: groups of another issuer")
+        require_facts_of_token(identity, facts or ())
         person = self._get_or_add_identity(identity, preferred_username, at)
         ids = [self._group_id(group) for group in sorted(groups)]
         fresh = select(GROUPS.c.group_id, GROUPS.c.path).where(
@@ -188,11 +203,14 @@ class ObservationWriter(EvidenceWriter, GroupWriter):
                 .where(IDENTITIES.c.identity_id == person.identity_id)
                 .values(robot=True)
             )
+        told: dict[str, list[str]] = {}
+        if facts is not None:
+            told = self._observe_facts(identity, person.identity_id, facts, at)
         gained = sorted(paths[number] for number in paths.keys() - seen)
         if gained and banned_groups(self._db) & (paths.keys() - seen):
             self._bans_changed()
-        if gained or renamed or marked or person.new:
-            self._record_person(identity.issuer, identity.subject, TOKEN, gained=gained)
+        if gained or told or renamed or marked or person.new:
+            self._record_person(identity.issuer, identity.subject, TOKEN, gained=gained, **told)
 
     def _get_or_add_identity(
         self, identity: Identity, preferred_username: str | None, at: int
@@ -265,23 +283,30 @@ class ObservationWriter(EvidenceWriter, GroupWriter):
                 known[number].observed.add((group_id, who))
             for number, claims in self._known_evidence(source, people).items():
                 known[number].evidence = claims
+            for number, facts in self._known_facts(source, people, self._fact_kinds).items():
+                known[number].facts = facts
         return by_subject
 
-    def _leave_alone(self, listing: Listing, subject: str, before: _Known) -> bool:
-        """An unreadable person: identity recorded, nothing else touched."""
-        if before.unreadable_since is not None:
+    def _leave_alone(
+        self, listing: Listing, source: str, subject: str, before: _Known, person: ListedPerson
+    ) -> bool:
+        """An unreadable person: identity recorded, nothing else touched but facts that nobody asks for any more."""
+        facts = listed_facts(listing, source, person, before.facts, self._fact_kinds)
+        if before.unreadable_since is not None and facts == before.facts:
             return False
-        self._save_person(
-            listing,
-            subject,
-            before,
-            active=before.active,
-            name=before.preferred_username,
-            unreadable_since=listing.began,
-            robot=before.robot,
-            spelling=before.spelling,
-        )
-        self._record_person(listing.issuer, subject, listing.source, unreadable=True)
+        if before.unreadable_since is None:
+            self._save_person(
+                listing,
+                subject,
+                before,
+                active=before.active,
+                name=before.preferred_username,
+                unreadable_since=listing.began,
+                robot=before.robot,
+                spelling=before.spelling,
+            )
+        told = self._change_facts(before.identity_id, before.facts, facts, listing.began)
+        self._record_person(listing.issuer, subject, listing.source, unreadable=True, **told)
         return True
 
     def _replace(
@@ -325,7 +350,9 @@ class ObservationWriter(EvidenceWriter, GroupWriter):
         came, went = self._replace_evidence(
             before.identity_id, source, before.evidence, claims, listing.began
         )
-        if not saved and after == before.observed and not came and not went:
+        facts = listed_facts(listing, source, person, before.facts, self._fact_kinds)
+        told = self._change_facts(before.identity_id, before.facts, facts, listing.began)
+        if not saved and after == before.observed and not came and not went and not told:
             return False
         self._hold_back(
             _REMOVE,
@@ -356,6 +383,7 @@ class ObservationWriter(EvidenceWriter, GroupWriter):
             lost=sorted(watched[number].path for number in held - wanted),
             **({"also_claimed": came} if came else {}),
             **({"no_longer_claimed": went} if went else {}),
+            **told,
         )
         return True
 
@@ -398,11 +426,11 @@ class ObservationWriter(EvidenceWriter, GroupWriter):
 
     def _spelling_kept(self, before: _Known, spelling: Spelling) -> str | None:
         """What some class needs, and nothing once the account has its name for good."""
-        return None if before.has_account else spelling_text(spelling.only(self._facts))
+        return None if before.has_account else spelling_text(spelling.only(self._spelling_facts))
 
     def _keep_spelling(self, person: _Known, said: Spelling) -> None:
         """A token adds what it says; what it leaves out stays."""
-        self._facts = self.rules().spelling_facts()
+        self._spelling_facts = self.rules().spelling_facts()
         known = spelling_of(person.spelling)
         both = Spelling(
             email=said.email or known.email,
@@ -461,5 +489,6 @@ def _by_subject(listing: Listing, subjects: Collection[str] | None) -> dict[str,
             raise SourceFailed(
                 Reason.SOURCE_INCOMPLETE, f"{listing.source}: {person.identity} is listed twice"
             )
+        require_own_facts(listing, person)
         listed[subject] = person
     return listed

@@ -8,12 +8,11 @@ costs time, never memory.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
 
-from idmap.adapters.sql import ban_book, changes, evidence, people
+from idmap.adapters.sql import ban_book, changes, differences, evidence, members, people
 from idmap.adapters.sql.keyset import (
     After,
     Rows,
@@ -46,7 +45,6 @@ from idmap.adapters.sql.tables import (
     NODES,
     OBSERVATIONS,
     POSIX_GROUPS,
-    RULE_VERSIONS,
     RUNS,
 )
 from idmap.application.ports import (
@@ -60,15 +58,17 @@ from idmap.application.questions import (
     AccountQuestion,
     BanQuestion,
     ChangeQuestion,
+    DifferenceQuestion,
     EvidenceQuestion,
+    GroupMember,
     GroupQuestion,
     IdentityQuestion,
     Page,
-    RulesVersion,
 )
 from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import Recorded
+from idmap.domain.differences import Difference
 from idmap.domain.errors import InvalidInput
 from idmap.domain.groups import PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity, Issuer
@@ -175,6 +175,14 @@ class PageReader:
         statement = statement.where(begins(key, asked.prefix))
         return page_of(self._db, statement, key, text_of(after), limit, _both_groups)
 
+    def page_of_members(
+        self, group: Group, *, after: After = None, limit: int = 100
+    ) -> Page[GroupMember]:
+        return members.page_of_members(self._db, group, after, limit)
+
+    def suspended_by(self, account_id: int) -> str | None:
+        return members.suspended_by(self._db, account_id)
+
     def page_of_bans(
         self, asked: BanQuestion, *, after: After = None, limit: int = 100
     ) -> Page[Ban]:
@@ -192,6 +200,11 @@ class PageReader:
             limit,
             lambda row: evidence.evidence_of(self._db, row),
         )
+
+    def page_of_differences(
+        self, asked: DifferenceQuestion, *, after: After = None, limit: int = 100
+    ) -> Page[Difference]:
+        return differences.page_of_differences(self._db, asked, after, limit)
 
     def page_of_nodes(
         self, *, node_class: str | None = None, after: str | None = None, limit: int = 100
@@ -264,14 +277,6 @@ class PageReader:
         last = found[limit - 1] if len(found) > limit else None
         return Page(tuple(found[:limit]), None if last is None else f"{last.started}:{last.run_id}")
 
-    def page_of_rules(self, *, after: After = None, limit: int = 100) -> Page[RulesVersion]:
-        statement = select(RULE_VERSIONS).order_by(RULE_VERSIONS.c.version.desc())
-        if after is not None:
-            statement = statement.where(RULE_VERSIONS.c.version < number_of(after))
-        found = [_rules_version(row) for row in self._db.execute(statement.limit(limit + 1))]
-        more = len(found) > limit
-        return Page(tuple(found[:limit]), found[limit - 1].version if more else None)
-
 
 _POSIX_GROUPS: Final = (
     select(GROUPS.c.issuer, GROUPS.c.path, POSIX_GROUPS.c.name, POSIX_GROUPS.c.gid_number)
@@ -342,14 +347,3 @@ def _is(table: Any, identity: Identity) -> ColumnElement[bool]:
 
 def _both_groups(row: Record) -> tuple[Group, PosixGroup]:
     return Group(Issuer(row.issuer), row.path), posix_group_of(row)
-
-
-def _rules_version(row: Record) -> RulesVersion:
-    document = json.loads(row.document)
-    return RulesVersion(
-        version=row.version,
-        saved_at=row.saved_at,
-        author=row.author,
-        rules=len(document.get("rules", ())),
-        classes=len(document.get("classes", ())),
-    )

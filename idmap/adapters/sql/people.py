@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
 from idmap.adapters.sql.ban_book import BanBook
+from idmap.adapters.sql.facts import NO_FACTS, facts_of_batch, facts_of_rows
 from idmap.adapters.sql.records import (
     Record,
     account_of,
@@ -33,6 +34,7 @@ from idmap.domain.decision import Recorded
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.provisioning import PersonFacts
+from idmap.domain.shared_accounts import holder_of_shared
 
 _BATCH: Final = 2000
 """Some 2 MB of rows; below it the cost per query shows, above it only memory grows."""
@@ -167,7 +169,9 @@ def every_account(connection: Connection) -> Iterator[Account]:
 
 
 def every_linked_identity(connection: Connection) -> Iterator[tuple[Identity, int]]:
-    """(identity, uid number) of identities whose account the nodes know, by order of first sight."""
+    """(identity, uid number) of identities whose account the nodes know, by order of first sight; then of shared
+    accounts themselves, by name."""
+    known = ACCOUNTS.c.state.not_in(sorted(UNKNOWN_TO_NODES))
     after = 0
     statement = (
         select(
@@ -177,7 +181,7 @@ def every_linked_identity(connection: Connection) -> Iterator[tuple[Identity, in
             ACCOUNTS.c.uid_number,
         )
         .join_from(IDENTITIES, ACCOUNTS)
-        .where(ACCOUNTS.c.state.not_in(sorted(UNKNOWN_TO_NODES)))
+        .where(known)
         .order_by(IDENTITIES.c.identity_id)
         .limit(_BATCH)
     )
@@ -185,6 +189,9 @@ def every_linked_identity(connection: Connection) -> Iterator[tuple[Identity, in
         for row in rows:
             yield identity_of(row), row.uid_number
         after = rows[-1].identity_id
+    shared = select(ACCOUNTS.c.username, ACCOUNTS.c.uid_number).where(known, ACCOUNTS.c.shared)
+    for username, uid_number in connection.execute(shared.order_by(ACCOUNTS.c.username)):
+        yield holder_of_shared(username), uid_number
 
 
 def every_person(connection: Connection) -> Iterator[PersonFacts]:
@@ -247,6 +254,7 @@ def recorded_of(connection: Connection, rows: Sequence[Record]) -> tuple[Recorde
     found = accounts_where(connection, ACCOUNTS.c.account_id.in_(linked), book=groups)
     accounts: dict[int | None, Account] = {account.account_id: account for account in found}
     bans = BanBook.of_some(connection, ids, linked)
+    facts = facts_of_rows(connection, rows)
     return tuple(
         Recorded(
             identity=identity_of(row),
@@ -255,6 +263,7 @@ def recorded_of(connection: Connection, rows: Sequence[Record]) -> tuple[Recorde
             account=accounts.get(row.account_id),
             bans=bans.reaching(row),
             robot=row.robot,
+            facts=facts.get(row.identity_id, NO_FACTS),
         )
         for row in rows
     )
@@ -270,6 +279,7 @@ def _facts_of(
         found = connection.execute(_LINKED_ACCOUNTS, batch).all()
         members = connection.execute(_LINKED_MEMBERSHIPS, batch)
         accounts = {account.account_id: account for account in _accounts_of(found, members, groups)}
+    facts = facts_of_batch(connection, rows)
     for row in rows:
         yield PersonFacts(
             recorded=Recorded(
@@ -279,6 +289,7 @@ def _facts_of(
                 account=accounts.get(row.account_id),
                 bans=bans.reaching(row),
                 robot=row.robot,
+                facts=facts.get(row.identity_id, NO_FACTS),
             ),
             preferred_username=row.preferred_username,
             present_unchanged=row.unreadable_since is not None,

@@ -1,24 +1,23 @@
-"""What administrators and machines write: issuers, rules, ranges, credentials, node reports, runs."""
+"""What administrators and machines write: issuers, ranges, credentials, node reports, runs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 
 from sqlalchemy import delete, insert, select, update
 
-from idmap.adapters.sql.ban_writer import BanWriter
 from idmap.adapters.sql.changes import canonical
-from idmap.adapters.sql.group_paths import renamed_since
+from idmap.adapters.sql.difference_writer import DifferenceWriter
 from idmap.adapters.sql.kept_answers import AnswerWriter
 from idmap.adapters.sql.records import profile_text
+from idmap.adapters.sql.rule_writer import RuleWriter
 from idmap.adapters.sql.tables import (
     CREDENTIALS,
     ISSUERS,
     NODE_LOCAL_NAMES,
     NODES,
     RANGES,
-    RULE_VERSIONS,
     RUNS,
 )
 from idmap.application.ports import CredentialKind, MachineCredential, RunRecord
@@ -34,15 +33,8 @@ from idmap.domain.numbers import (
     check_range,
 )
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import RuleSet, parse_rules, who_names
 
 _SHA256_BYTES: Final = 32
-
-_PURPOSES: Final = {
-    False: (RangePurpose.PEOPLE,),
-    True: (RangePurpose.ROBOTS, RangePurpose.PEOPLE),
-}
-"""By whether a rule is for robots. A range of people that no rule for people uses served robots before."""
 
 _KIND_OF_RANGE: Final = {
     NumberKind.UID: RangePurpose.PEOPLE,
@@ -51,10 +43,10 @@ _KIND_OF_RANGE: Final = {
 _SERVED: Final = frozenset({RangePurpose.ROBOTS, RangePurpose.POOLS})
 
 
-class PolicyWriter(BanWriter):
+class PolicyWriter(RuleWriter):
     """The rest of `RegistryWriter`."""
 
-    # --- issuers, rules, ranges
+    # --- issuers, ranges
 
     def save_issuer(self, profile: IssuerProfile) -> None:
         """Raises InvalidInput(ISSUER_INVALID); also when another profile claims one of its
@@ -84,77 +76,6 @@ class PolicyWriter(BanWriter):
             raise NotFound(f"issuer {issuer}")
         self._record("remove_issuer", issuer=issuer)
         self._nodes_must_know()
-
-    def save_rules(self, document: Mapping[str, Any], *, expect_version: int | None) -> RuleSet:
-        """`expect_version` is the version the change was made to (0: none yet); None asks for no
-        check.
-        """
-        newest = self._rules_text(None)
-        version = 0 if newest is None else newest[0]
-        if expect_version is not None and expect_version != version:
-            raise Conflict(Reason.VERSION_CONFLICT, f"rules are at version {version}")
-        rules = parse_rules(document, version + 1)
-        self._check_ranges_of(rules)
-        self._check_issuers_of(rules)
-        self._check_paths_of(rules)
-        try:
-            text = canonical(document)
-        except (TypeError, ValueError) as error:
-            raise InvalidInput(Reason.RULE_INVALID, f"document: {error}") from error
-        self._insert(
-            RULE_VERSIONS,
-            {
-                "version": rules.version,
-                "document": text,
-                "saved_at": self._at,
-                "author": self._author.name,
-            },
-        )
-        self._record("save_rules", version=rules.version, document=document)
-        return rules
-
-    def _check_ranges_of(self, rules: RuleSet) -> None:
-        known = {status.range.name: status.range.purpose for status in self.ranges()}
-        wanted = [(rule.account_class.number_range, _PURPOSES[rule.robots]) for rule in rules.rules]
-        if rules.posix_groups():
-            wanted.append((rules.group_range, (RangePurpose.GROUPS,)))
-        for name, purposes in wanted:
-            if name not in known:
-                raise InvalidInput(Reason.RANGE_UNKNOWN, f"range {name}")
-            if known[name] not in purposes:
-                raise InvalidInput(
-                    Reason.RANGE_UNKNOWN, f"range {name} is for {known[name]}, not {purposes[0]}"
-                )
-
-    def _check_paths_of(self, rules: RuleSet) -> None:
-        """Rules just written mean the paths of now; one that a group had before names nothing any more."""
-        now = self.group_ids()
-        for former, group in renamed_since(self._db, 0):
-            named = () if former in now else who_names(rules, former)
-            if named:
-                raise InvalidInput(
-                    Reason.RULE_INVALID,
-                    f"{', '.join(named)}: group {former.path} was renamed; write {group.path!r}",
-                )
-
-    def _check_issuers_of(self, rules: RuleSet) -> None:
-        profiles = self.issuers()
-        named = [(f"rule {rule.rule_id}", rule.group.issuer) for rule in rules.rules]
-        for index, administrator in enumerate(rules.administrators, start=1):
-            who = administrator.identity or administrator.group
-            if who is not None:
-                named.append((f"admin {index}", who.issuer))
-        canonical_of = {text: known.issuer for known in profiles for text in known.spells()}
-        for where, issuer in named:
-            if issuer not in canonical_of:
-                raise InvalidInput(
-                    Reason.RULE_INVALID, f"{where}: issuer {issuer!r} is not trusted here"
-                )
-            if canonical_of[issuer] != issuer:
-                raise InvalidInput(
-                    Reason.RULE_INVALID,
-                    f"{where}: issuer {issuer!r} is an alias; write {canonical_of[issuer]!r}",
-                )
 
     def add_range(self, new: NumberRange) -> None:
         """Raises InvalidInput(NUMBER_REFUSED, RANGE_OVERLAPS). What the marks count as issued
@@ -333,5 +254,5 @@ class PolicyWriter(BanWriter):
             self._insert(RUNS, {"run_id": run.run_id} | values)
 
 
-class SqlWriter(PolicyWriter, AnswerWriter):
+class SqlWriter(PolicyWriter, AnswerWriter, DifferenceWriter):
     """Implements `RegistryWriter`: accounts, observations and policy in one transaction."""

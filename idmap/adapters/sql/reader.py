@@ -5,16 +5,24 @@ Reading people and accounts in bulk is people.py's; the record of changes is cha
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, and_, exists, func, select, union
 
-from idmap.adapters.sql import ban_book, changes, evidence, group_paths, numbers, people
+from idmap.adapters.sql import (
+    ban_book,
+    changes,
+    differences,
+    evidence,
+    facts,
+    group_paths,
+    numbers,
+    people,
+    sharing,
+)
 from idmap.adapters.sql.high_water import HighWaterFile
 from idmap.adapters.sql.pages import PageReader
 from idmap.adapters.sql.records import (
@@ -28,6 +36,7 @@ from idmap.adapters.sql.records import (
     range_of,
     run_of,
 )
+from idmap.adapters.sql.rule_reader import RuleReader
 from idmap.adapters.sql.tables import (
     ACCOUNTS,
     BANS,
@@ -44,14 +53,13 @@ from idmap.adapters.sql.tables import (
     POSIX_GROUPS,
     RANGES,
     REALM,
-    RULE_VERSIONS,
     RUNS,
     WITHHELD,
 )
 from idmap.application.ports import (
     ChangeEntry,
     CredentialKind,
-    FormerPath,
+    FactsSaid,
     KeptAnswer,
     MachineCredential,
     NodeStatus,
@@ -61,7 +69,9 @@ from idmap.application.ports import (
 from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban, CredentialBans
 from idmap.domain.decision import Recorded
+from idmap.domain.differences import Difference
 from idmap.domain.errors import Conflict, NotFound
+from idmap.domain.facts import FactKind
 from idmap.domain.groups import PRIVATE_ISSUER, Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.issuers import IssuerProfile
@@ -70,7 +80,6 @@ from idmap.domain.names import Username
 from idmap.domain.numbers import NumberKind
 from idmap.domain.provisioning import PersonFacts
 from idmap.domain.reasons import Reason
-from idmap.domain.rules import EMPTY_RULES, RuleSet, follow_renames, parse_rules, who_names
 
 _RANGES: Final = select(
     RANGES,
@@ -84,7 +93,7 @@ _RANGES: Final = select(
 ).order_by(RANGES.c.first)
 
 
-class SqlReader(PageReader):
+class SqlReader(RuleReader, PageReader):
     """Implements `RegistryReader`."""
 
     def __init__(self, connection: Connection, outside: HighWaterFile | None = None) -> None:
@@ -102,23 +111,6 @@ class SqlReader(PageReader):
     def issuers(self) -> tuple[IssuerProfile, ...]:
         statement = select(ISSUERS.c.profile).order_by(ISSUERS.c.issuer)
         return tuple(profile_of(text) for text in self._db.scalars(statement))
-
-    def rules(self) -> RuleSet:
-        found = self._rules_text(None)
-        if found is None:
-            return EMPTY_RULES
-        return _parsed_rules(*found, group_paths.renamed_since(self._db, found[0]))
-
-    def rules_document(self, version: int | None = None) -> tuple[int, Mapping[str, Any]] | None:
-        found = self._rules_text(version)
-        return None if found is None else (found[0], json.loads(found[1]))
-
-    def _rules_text(self, version: int | None) -> tuple[int, str] | None:
-        statement = select(RULE_VERSIONS.c.version, RULE_VERSIONS.c.document)
-        if version is not None:
-            statement = statement.where(RULE_VERSIONS.c.version == version)
-        row = self._db.execute(statement.order_by(RULE_VERSIONS.c.version.desc()).limit(1)).first()
-        return None if row is None else (row.version, row.document)
 
     def ranges(self) -> tuple[RangeStatus, ...]:
         return tuple(
@@ -161,16 +153,6 @@ class SqlReader(PageReader):
     def group_ids(self) -> Mapping[Group, str]:
         return group_paths.group_ids(self._db)
 
-    def former_paths(self) -> tuple[FormerPath, ...]:
-        found = self._rules_text(None)
-        if found is None:
-            return ()
-        written = _parsed_rules(*found)
-        return tuple(
-            FormerPath(former, now, who_names(written, former))
-            for former, now in group_paths.renamed_since(self._db, found[0])
-        )
-
     def members_of(self, group: Group) -> tuple[Username, ...]:
         return group_paths.members_of(self._db, group)
 
@@ -210,6 +192,18 @@ class SqlReader(PageReader):
             counts[AccountState(state)] = count
         return counts
 
+    def count_accounts_of(self, rules: Collection[str]) -> int:
+        statement = select(func.count()).where(
+            ACCOUNTS.c.rule_id.in_(sorted(rules)), ACCOUNTS.c.state != str(AccountState.TOMBSTONE)
+        )
+        return self._db.scalar(statement) or 0
+
+    def count_users(self) -> int:
+        return sharing.count_users(self._db)
+
+    def names_taken(self, names: Collection[str]) -> frozenset[str]:
+        return sharing.names_taken(self._db, names, self.salt())
+
     def every_account(self) -> Iterator[Account]:
         return people.every_account(self._db)
 
@@ -233,6 +227,12 @@ class SqlReader(PageReader):
     def facts(self, identity: Identity) -> PersonFacts | None:
         return people.find_person(self._db, identity)
 
+    def facts_said(self, identity: Identity) -> FactsSaid:
+        return facts.facts_said(self._db, identity)
+
+    def observed_fact_kinds(self) -> frozenset[tuple[Issuer, FactKind]]:
+        return facts.observed_kinds(self._db)
+
     def people_of(self, account_id: int) -> tuple[PersonFacts, ...]:
         return people.people_of(self._db, account_id)
 
@@ -241,6 +241,20 @@ class SqlReader(PageReader):
 
     def find_evidence(self, evidence_id: int) -> Evidence | None:
         return evidence.find_evidence(self._db, evidence_id)
+
+    def listed_groups(self) -> Mapping[Group, int]:
+        return differences.listed_groups(self._db)
+
+    def said_by_sources(
+        self, identities: Collection[Identity]
+    ) -> Mapping[Identity, frozenset[Group]]:
+        return differences.said_by_sources(self._db, identities)
+
+    def differences_of(self, identities: Collection[Identity]) -> tuple[Difference, ...]:
+        return differences.differences_of(self._db, identities)
+
+    def count_differences(self, since: int) -> int:
+        return differences.count_differences(self._db, since)
 
     def people(self) -> Iterator[PersonFacts]:
         return people.every_person(self._db)
@@ -364,11 +378,3 @@ class SqlReader(PageReader):
             )
         ).first()
         return None if row is None else kept_answer_of(row)
-
-
-@lru_cache(maxsize=8)
-def _parsed_rules(
-    version: int, text: str, renamed: tuple[tuple[Group, Group], ...] = ()
-) -> RuleSet:
-    """A version never changes, so it is parsed once per process, and once more after a group was renamed."""
-    return follow_renames(parse_rules(json.loads(text), version), dict(renamed))

@@ -31,6 +31,7 @@ from idmap.adapters.sql.tables import (
 from idmap.domain.bans import Ban
 from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer, Subject
+from idmap.domain.shared_accounts import holder_of_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +117,15 @@ def _banned(
 
 
 def _ledger(connection: Connection, salt: bytes) -> list[Issue]:
-    """Every name with the number of the same owner, and the holders who can prove it."""
+    """Every name with the number of the same owner, and the holders who can prove it: of a shared account itself."""
     holders: dict[str, list[str]] = {}
+    shared = select(ACCOUNTS.c.account_id, ACCOUNTS.c.username).where(ACCOUNTS.c.shared)
+    for account_id, username in connection.execute(shared):
+        holders[f"account:{account_id}"] = [holder_of(salt, holder_of_shared(username))]
     for row in connection.execute(
-        select(IDENTITIES.c.account_id, IDENTITIES.c.issuer, IDENTITIES.c.subject).where(
-            IDENTITIES.c.account_id.is_not(None)
-        )
+        select(IDENTITIES.c.account_id, IDENTITIES.c.issuer, IDENTITIES.c.subject)
+        .join_from(IDENTITIES, ACCOUNTS)
+        .where(~ACCOUNTS.c.shared)
     ):
         identity = Identity(Issuer(row.issuer), Subject(row.subject))
         holders.setdefault(f"account:{row.account_id}", []).append(holder_of(salt, identity))

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, delete, func, select
 from idmap.adapters.sql.backup_file import BackupAbout
 from idmap.adapters.sql.copying import copy_rows
 from idmap.adapters.sql.high_water import Anchor, HighWaterFile, Issued, Marks
-from idmap.adapters.sql.journal import Issue, IssuedJournal, holder_of_digest
+from idmap.adapters.sql.journal import Issue, IssuedJournal, holder_of, holder_of_digest
 from idmap.adapters.sql.policy_writer import SqlWriter
 from idmap.adapters.sql.refuse_again import refuse_again
 from idmap.adapters.sql.replaced import Replaced
@@ -30,6 +30,7 @@ from idmap.application.ports import Author, Progress
 from idmap.application.published_issues import Published
 from idmap.domain.errors import InvalidInput
 from idmap.domain.reasons import Reason
+from idmap.domain.shared_accounts import holder_of_shared
 
 _AT_ONCE: Final = 400
 
@@ -178,10 +179,27 @@ def _withhold(
     """Raises everything and withholds what the backup does not have; gives what the journal did not know."""
     writer.raise_above_marks()
     issued: list[Issue] = list(replaced.issued) if replaced else []
-    for found in published.issued:
-        holder = "" if found.digest is None else holder_of_digest(found.digest)
-        issued.append(Issue(found.kind, found.name, found.number, holder))
+    told = [
+        Issue(
+            found.kind,
+            found.name,
+            found.number,
+            "" if found.digest is None else holder_of_digest(found.digest),
+        )
+        for found in published.issued
+    ]
+    shared = _shared_among(told, writer.salt())
+    issued += [shared.get((one.name, one.number), one) for one in told]
     return withhold(target, issued, request.at)
+
+
+def _shared_among(told: list[Issue], salt: bytes) -> Mapping[tuple[str, int], Issue]:
+    """Shared accounts: those that stand among their own people. These have no claim of their own to its number."""
+    return {
+        (one.name, one.number): one
+        for one in told
+        if one.kind == "user" and one.holder == holder_of(salt, holder_of_shared(one.name))
+    }
 
 
 def _erase_again(target: Connection, about: BackupAbout, replaced: Replaced | None) -> None:

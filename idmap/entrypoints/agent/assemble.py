@@ -23,6 +23,8 @@ class Agent:
     """The parts that the commands use."""
 
     realm: str
+    node_class: str
+    local_groups: tuple[str, ...]
     files: NodeDirectory
     verifier: PinnedVerifier
     client: SnapshotClient
@@ -45,6 +47,7 @@ def assemble(
         passwd=settings.files.passwd,
         group=settings.files.group,
         trust_group_number=_group_number(settings.files.trust_group),
+        listed_groups=frozenset(settings.local_groups),
     )
     verifier = PinnedVerifier(
         realm=settings.realm,
@@ -59,10 +62,25 @@ def assemble(
     )
     bans = BanKeeper(service=client, verifier=verifier, files=files, clock=clock, reached=reached)
     installer = Installer(
-        service=client, verifier=verifier, files=files, bans=bans, clock=clock, reached=reached
+        node_class=settings.node_class,
+        service=client,
+        verifier=verifier,
+        files=files,
+        bans=bans,
+        clock=clock,
+        reached=reached,
     )
     return Agent(
-        settings.realm, files, verifier, client, bans, installer, settings.poll_seconds, clock
+        realm=settings.realm,
+        node_class=settings.node_class,
+        local_groups=settings.local_groups,
+        files=files,
+        verifier=verifier,
+        client=client,
+        bans=bans,
+        installer=installer,
+        poll_seconds=settings.poll_seconds,
+        clock=clock,
     )
 
 

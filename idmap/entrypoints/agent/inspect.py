@@ -51,6 +51,7 @@ def status_report(agent: Agent) -> dict[str, Any]:
     failure = state.failure
     return {
         "realm": agent.realm,
+        "node_class": agent.node_class,
         "revision": posix.revision if posix else None,
         "accounts": posix.users if posix else None,
         "groups": posix.groups if posix else None,
@@ -67,6 +68,9 @@ def status_report(agent: Agent) -> dict[str, Any]:
         "lag_seconds": lag,
         "in_contact": lag is not None and lag <= IN_CONTACT_SECONDS,
         "clock_skew": bool(bans and bans.clock_skew),
+        "token_only": state.token_only,
+        "elsewhere": state.elsewhere,
+        "local_groups": _local_groups(agent, findings),
         "masked": [asdict(masked) for masked in state.masked],
         "unreadable": [asdict(finding) for finding in findings],
         "last_error": None
@@ -87,11 +91,12 @@ def verify_installed(agent: Agent) -> list[Finding]:
         return findings
     try:
         manifest = agent.verifier.open_manifest(envelope)
-        built = build_files(manifest, agent.files, agent.files.local_accounts())
+        built = build_files(manifest, agent.files, agent.files.local_accounts(), agent.node_class)
     except NodeInstallFailed as error:
         findings.append(Finding("manifest.envelope", error.reason, error.detail))
         return findings
     _verify_posix(agent, manifest, built.posix, findings)
+    _verify_local_groups(agent.files.local_groups_path, built.local_groups, findings)
     _verify_trust(agent, manifest, len(built.trust.identities), findings)
     return findings
 
@@ -131,6 +136,19 @@ def _verify_posix(
                 path.name, Reason.NODE_FILES_UNREADABLE, "not what the signed chunks compile to"
             )
         )
+
+
+def _verify_local_groups(path: Path, wanted: bytes, findings: list[Finding]) -> None:
+    try:
+        found = path.read_bytes()
+    except OSError as error:
+        detail = error.strerror or type(error).__name__
+        findings.append(Finding(path.name, Reason.NODE_FILES_UNREADABLE, detail))
+        return
+    _verify_mode(path, 0o644, findings)
+    if found != wanted:
+        detail = "not what was signed, by the groups that this node lists and has"
+        findings.append(Finding(path.name, Reason.NODE_FILES_UNREADABLE, detail))
 
 
 def _verify_trust(
@@ -211,6 +229,16 @@ def _read_bans(agent: Agent, findings: list[Finding]) -> InstalledBans | None:
     except NodeInstallFailed as error:
         findings.append(Finding("bans.db", error.reason, error.detail))
         return None
+
+
+def _local_groups(agent: Agent, findings: list[Finding]) -> dict[str, int | None]:
+    """Every group that agent.toml lists, with its number here; None for one that nobody is given."""
+    try:
+        given = dict(agent.files.local_accounts().given)
+    except NodeInstallFailed as error:
+        findings.append(Finding("group", error.reason, error.detail))
+        given = {}
+    return {name: given.get(name) for name in agent.local_groups}
 
 
 def _read_refused(agent: Agent, findings: list[Finding]) -> RefusedCredentials | None:

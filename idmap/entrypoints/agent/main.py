@@ -144,6 +144,10 @@ def _as_text(report: dict[str, Any]) -> str:
         ),
         ("in contact", "yes" if report["in_contact"] else "NO"),
         ("clock", "AHEAD of the service's" if report["clock_skew"] else "agrees"),
+        ("node class", report["node_class"]),
+        ("keys", "REFUSED: a token is demanded" if report["token_only"] else "accepted"),
+        ("for other classes", f"{report['elsewhere']} accounts"),
+        ("local groups", _local_groups_text(report["local_groups"])),
         ("masked here", str(len(report["masked"]))),
     ]
     lines = [f"{name:20}{value}" for name, value in rows]
@@ -157,6 +161,10 @@ def _as_text(report: dict[str, Any]) -> str:
         )
         lines.append(f"                    {error['next_step']}")
     return "\n".join(lines)
+
+
+def _local_groups_text(groups: dict[str, int | None]) -> str:
+    return ", ".join(f"{n} ({'NOT GIVEN' if g is None else g})" for n, g in groups.items()) or "-"
 
 
 def _or_none(value: int | None, count: int | None, unit: str) -> str:

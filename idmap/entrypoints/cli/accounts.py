@@ -110,10 +110,12 @@ def show_account(site: Site, name: Name) -> Answer:
         "grace_until",
         "expires_on",
         "rule",
+        "node_classes",
         "etag",
     )
     fields: list[tuple[str, object]] = [(field, a[field]) for field in plain]
     fields.append(("groups", [f"{g['name']} ({g['gid']})" for g in a["groups"]]))
+    fields += [("local group", name) for name in a["local_groups"]]
     fields += [("leaving", f"{g['name']}, kept to the end of {g['until']}") for g in a["leaving"]]
     fields += [("identity", f"{i['subject']} @ {i['issuer']}") for i in a["identities"]]
     fields += [("ban", f"{ban['id']}: {ban['reason']}") for ban in a["bans"]]

@@ -32,6 +32,8 @@ from idmap.entrypoints.settings import read_secret_file
 
 P = ParamSpec("P")
 
+Before = Callable[..., Answer | None]
+
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 4
@@ -220,15 +222,16 @@ def connect(url: str, key_file: Path, ca_file: Path | None) -> Site:
 
 
 def administers(
-    app: typer.Typer, name: str, *, edits: bool = False
+    app: typer.Typer, name: str, *, edits: bool = False, before: Before | None = None
 ) -> Callable[[Callable[Concatenate[Site, P], Answer | Pages]], Callable[..., None]]:
     """Registers a function of a site as the command `name`.
 
-    With `edits`, it changes a thing that is there, and `--if-match` says which state of it.
+    With `edits`, it changes a thing that is there, and `--if-match` says which state of it. `before` is asked first,
+    with the command's own options: what it refuses needs no service and no key, and what it answers is the answer.
     """
 
     def register(command: Callable[Concatenate[Site, P], Answer | Pages]) -> Callable[..., None]:
-        wrapped = on_site(command, edits=edits)
+        wrapped = on_site(command, edits=edits, before=before)
         app.command(name)(wrapped)
         return wrapped
 
@@ -236,7 +239,10 @@ def administers(
 
 
 def on_site(
-    command: Callable[Concatenate[Site, P], Answer | Pages], *, edits: bool = False
+    command: Callable[Concatenate[Site, P], Answer | Pages],
+    *,
+    edits: bool = False,
+    before: Before | None = None,
 ) -> Callable[..., None]:
     """The function with the common options in place of its site, printing its answer."""
 
@@ -252,6 +258,9 @@ def on_site(
         **options: Any,
     ) -> None:
         try:
+            if before is not None and (found := before(**options)) is not None:
+                show(found, as_json=as_json)
+                return
             site = replace(
                 connect(url, key_file, ca_file), if_match=if_match, idempotency_key=idempotency_key
             )

@@ -54,16 +54,14 @@ def _explain(
         raise InvalidInput(
             Reason.REQUEST_INVALID, "one of --token-file, --issuer with --subject, --account"
         )
-    body: dict[str, Any] = {} if door is None else {"door": door}
-    if token_file is not None:
-        body["token"] = _read_token(token_file)
-        if issuer is not None:
-            body["issuer"] = issuer
-    elif account is not None:
-        body["account"] = account
+    if token_file is None:
+        document = site.get(
+            "/v1/explain", issuer=issuer, subject=subject, account=account, door=door
+        )
     else:
-        body["identity"] = {"issuer": issuer, "subject": subject}
-    document = site.post("/v1/explain", body)
+        given = {"token": read_token(token_file), "issuer": issuer, "door": door}
+        body = {name: value for name, value in given.items() if value is not None}
+        document = site.post("/v1/explain", body)
     stories = [_story(explanation) for explanation in document["explanations"]]
     return Answer(document, text="\n\n".join(stories) or "No identity is linked to this account.")
 
@@ -72,7 +70,8 @@ explain = on_site(_explain)
 """The command itself, for `idmap explain`."""
 
 
-def _read_token(file: Path) -> str:
+def read_token(file: Path) -> str:
+    """The token in a file, or on standard input for `-`. Raises InvalidInput(REQUEST_INVALID)."""
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -7,15 +7,17 @@ from urllib.parse import quote
 
 import typer
 
+from idmap.entrypoints.cli import managed_groups
 from idmap.entrypoints.cli.client import Site, Why, administers
 from idmap.entrypoints.cli.lists import After, IssuerOption, Limit, Whole, pages_of
 from idmap.entrypoints.cli.output import Answer, Pages, as_fields
 
 app = typer.Typer(
-    no_args_is_help=True, help="Groups that have a gid: list, show, add, members, rebind."
+    no_args_is_help=True, help="Groups that have a gid: list, show, add, members, managed, rebind."
 )
 members = typer.Typer(no_args_is_help=True, help="Who is in a site-local group.")
 app.add_typer(members, name="members")
+app.add_typer(managed_groups.app, name="managed")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The group's POSIX name.")]
 Username = Annotated[str, typer.Argument(metavar="USERNAME")]

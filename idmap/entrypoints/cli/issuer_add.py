@@ -106,7 +106,7 @@ def add(
         bool,
         typer.Option(
             "--record-groups",
-            help="Let a newcomer's token put its groups on record (POST /v1/me/account).",
+            help="Let tokens put groups, and facts that rules ask for, on record (POST /v1/me/account).",
             rich_help_panel=_GROUPS,
         ),
     ] = False,

@@ -32,7 +32,7 @@ def pages_of(
     row: Row,
     *,
     after: str | None,
-    limit: int,
+    limit: int | None,
     whole: bool,
     **query: object,
 ) -> Pages:

@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,6 +133,17 @@ def show_problem(
     console.print(f"Next: {next_step}")
     if reference:
         console.print(f"Reference: {reference}")
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """For what may take seconds: a person at a terminal sees what is being done; pipes and files see nothing."""
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(f"{what} …"):
+        yield
 
 
 def write_secret(out: str, secret: str) -> str:

@@ -1,4 +1,4 @@
-"""`idmap provision`: run once now, or look at the runs so far.
+"""`idmap provision`: run once now, look at the runs so far, or at what tokens and sources do not agree about.
 
 Standard output carries the report (text, or JSON with `--json`) and nothing else; progress goes to standard error, and
 only to a terminal. The exit code says what happened (`EXIT_CODES`), so that a script need not read the text.
@@ -27,7 +27,14 @@ from idmap.domain.decision import day_of
 from idmap.domain.errors import IdmapError, InvalidInput
 from idmap.domain.reasons import Reason
 from idmap.entrypoints import bootstrap
-from idmap.entrypoints.cli.output import show_problem
+from idmap.entrypoints.cli.lists import After, IssuerOption, Limit, Whole
+from idmap.entrypoints.cli.output import show, show_problem
+from idmap.entrypoints.cli.provision_differences import (
+    AccountOption,
+    GroupOption,
+    KindOption,
+    pages_of_differences,
+)
 from idmap.entrypoints.cli.provision_text import print_report, print_runs
 from idmap.entrypoints.clock import system_clock
 from idmap.entrypoints.settings import ServiceSettings, load_service_settings
@@ -41,6 +48,7 @@ EXIT_CODES: Final = {
     _R.SOURCE_UNAVAILABLE: 4,
     _R.SOURCE_REFUSED: 4,
     _R.SOURCE_GROUP_MISSING: 4,
+    _R.SOURCE_LACKS_FACTS: 4,
     _R.ALREADY_RUNNING: 5,
     _R.CONFIGURATION_INVALID: 2,
     _R.REQUEST_INVALID: 2,
@@ -135,6 +143,42 @@ def history(
         _print_json([_run_as_json(one) for one in runs])
     else:
         print_runs(_console(), runs)
+
+
+@app.command("differences")
+def differences(
+    *,
+    issuer: IssuerOption = None,
+    group: GroupOption = None,
+    kind: KindOption = None,
+    account: AccountOption = None,
+    after: After = None,
+    limit: Limit = 100,
+    whole: Whole = False,
+    as_json: _Json = False,
+    config: _Config = None,
+) -> None:
+    """List memberships that a token and a source do not agree about.
+
+    Compared are groups that the rules speak of and that a source lists, with tokens shown at the API door and to
+    components. Nothing follows from it by itself: look at the source, or at what the issuer puts into its tokens.
+    """
+    with _explained(as_json):
+        registry = bootstrap.open_registry(load_service_settings(config))
+        try:
+            pages = pages_of_differences(
+                registry,
+                issuer=issuer,
+                group=group,
+                kind=kind,
+                account=account,
+                after=after,
+                limit=limit,
+                whole=whole,
+            )
+            show(pages, as_json=as_json)
+        finally:
+            registry.close()
 
 
 def _run(

@@ -12,13 +12,19 @@ from rich.text import Text
 
 from idmap.application.ports import RunRecord
 from idmap.application.provision_report import Outcome, ProvisionReport
+from idmap.domain.accounts import AccountTerms
 from idmap.domain.groups import PRIVATE_GROUP, Group
-from idmap.domain.provisioning import (
+from idmap.domain.guard import GuardReport
+from idmap.domain.plans import (
     Change,
     ChangeShell,
-    GuardReport,
+    CutGrace,
+    CutTerms,
+    ExtendTerms,
+    JoinAccount,
     JoinGroups,
     KeepGroups,
+    LeaveAccount,
     LeaveGroups,
     OpenAccount,
     OpenGroup,
@@ -27,6 +33,7 @@ from idmap.domain.provisioning import (
     StartGrace,
     StartMembershipGrace,
     SuspendAccount,
+    SuspendDenied,
 )
 from idmap.domain.reasons import REASONS
 
@@ -60,6 +67,12 @@ def print_report(console: Console, report: ProvisionReport) -> None:
     if report.awaiting_approval:
         console.print()
         console.print(f"Waiting for approval: {report.awaiting_approval} accounts")
+    if report.differences:
+        console.print()
+        console.print(
+            f"Tokens and sources disagree about {report.differences} memberships: idmap provision differences",
+            soft_wrap=True,
+        )
     _print_some(console, "Notes", report.notes, _SHOWN_NOTES)
     console.print()
     console.print(f"Next: {report.next_step}", soft_wrap=True)
@@ -144,8 +157,9 @@ def _who_and_what(change: Change) -> tuple[str, str]:
                 otherwise = f"the next name of {change.counter.prefix}"
             name = change.spelled or otherwise
             groups = _paths((change.primary_group, *change.secondary_groups))
-            waits = ", pending approval" if change.pending else ""
-            return str(change.identity), f"as {name}, in {groups}, by rule {change.rule_id}{waits}"
+            more = ", shared" if change.shared else ""
+            more += ", pending approval" if change.pending else ""
+            return str(change.identity), f"as {name}, in {groups}, by rule {change.rule_id}{more}"
         case RestoreAccount():
             return change.username, "active again, with everything it had"
         case StartGrace():
@@ -158,8 +172,26 @@ def _who_and_what(change: Change) -> tuple[str, str]:
             return change.username, _paths(change.groups)
         case ChangeShell():
             return change.username, change.shell
+        case JoinAccount():
+            return str(change.identity), f"into {change.username}, by rule {change.rule_id}"
+        case LeaveAccount():
+            instead = ", who gets another" if change.moves else ""
+            return change.username, f"no longer used by {change.identity}{instead}"
+        case CutGrace():
+            until = f"usable to the end of {change.until}"
+            return change.username, f"{until}: denied by rule {change.rule_id}"
+        case SuspendDenied():
+            return change.username, f"denied by rule {change.rule_id}"
+        case ExtendTerms() | CutTerms():
+            return change.username, _terms(change.terms)
         case _:
             assert_never(change)
+
+
+def _terms(terms: AccountTerms) -> str:
+    end = "no end" if terms.expires_on is None else f"last day {terms.expires_on}"
+    local = f", local groups {', '.join(sorted(terms.local_groups))}" if terms.local_groups else ""
+    return f"on node classes {str(terms.access) or 'none'}{local}, {end}"
 
 
 def _paths(groups: Sequence[Group]) -> str:

@@ -40,8 +40,8 @@ def export_command(
 ) -> None:
     """Write a posix.db as passwd(5) or group(5) text, as libnss-cache's files, or as systemd userdb records.
 
-    Text carries no state and no dates: suspended accounts keep names and numbers there. For userdb the directory must
-    be empty. Nothing is written when one entry cannot be carried.
+    Text carries no state, no dates and no node class: whoever is refused keeps name and number there. For userdb the
+    directory must be empty. Nothing is written when one entry cannot be carried.
     """
     with explained("idmap snapshot export"):
         entries = PosixFile(file).entries()

@@ -173,6 +173,8 @@ def _user_fields(user: UserEntry, groups: dict[int, str]) -> list[tuple[str, obj
         ("state", str(user.state)),
         ("last day", _day(user.last_day)),
         ("last day of grace", _day(user.grace_day)),
+        ("on this node", "refused: for other node classes" if user.elsewhere else "admitted"),
+        ("by key", "refused: a token is demanded" if user.token_only else "admitted"),
     ]
 
 

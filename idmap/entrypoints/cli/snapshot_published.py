@@ -44,6 +44,7 @@ def status_command(
                 "not_after": manifest.not_after,
                 "chunks": len(manifest.posix) + len(manifest.trust),
                 "bytes": sum(c.size for c in (*manifest.posix, *manifest.trust)),
+                "token_only": ",".join(sorted(manifest.token_only)),
             }
         data = store.read_document("bans")
         if data is not None:

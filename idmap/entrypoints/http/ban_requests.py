@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from idmap.application.ban import BanOrder
 from idmap.domain.bans import MAX_TOKEN_ID
@@ -10,41 +10,42 @@ from idmap.domain.errors import InvalidInput
 from idmap.domain.groups import Group
 from idmap.domain.identity import Issuer
 from idmap.domain.reasons import Reason
-from idmap.entrypoints.http.documents import IdentityDocument, ReasonText
+from idmap.entrypoints.http.request_documents import (
+    NO_ZERO_BYTE,
+    IdentityRequest,
+    IssuerText,
+    Moment,
+    Name,
+    ReasonText,
+    RequestDocument,
+)
 
-_NO_ZERO_BYTE = r"^[^\x00]*$"
-_ISSUER = Field(min_length=1, max_length=2048, pattern=_NO_ZERO_BYTE)
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class GroupDocument(_Part):
+class GroupRequest(RequestDocument):
     """A group as its issuer knows it."""
 
-    issuer: str = _ISSUER
-    path: str = Field(min_length=1, max_length=512, pattern=_NO_ZERO_BYTE, examples=["vo/admins"])
+    issuer: IssuerText
+    path: str = Field(min_length=1, max_length=512, pattern=NO_ZERO_BYTE, examples=["vo/admins"])
 
 
-class TokenDocument(_Part):
+class TokenRequest(RequestDocument):
     """One token: its issuer and its `jti`, never the token itself."""
 
-    issuer: str = _ISSUER
-    token_id: str = Field(min_length=1, max_length=MAX_TOKEN_ID, pattern=_NO_ZERO_BYTE)
+    issuer: IssuerText
+    token_id: str = Field(min_length=1, max_length=MAX_TOKEN_ID, pattern=NO_ZERO_BYTE)
 
 
-class BanRequest(_Part):
+class BanRequest(RequestDocument):
     """Refuse one of these, now and at every door: an account, an identity, a group, an issuer, a token."""
 
-    account: str | None = Field(default=None, max_length=64)
-    identity: IdentityDocument | None = None
-    group: GroupDocument | None = None
-    issuer: str | None = Field(
-        default=None, max_length=2048, description="Every token of it, exactly as trusted."
+    account: Name | None = None
+    identity: IdentityRequest | None = None
+    group: GroupRequest | None = None
+    issuer: IssuerText | None = Field(
+        default=None, description="Every token of it, exactly as trusted."
     )
-    token: TokenDocument | None = None
-    until: AwareDatetime | None = Field(default=None, description="End; without it, until lifted.")
+    token: TokenRequest | None = None
+    until: Moment | None = Field(default=None, description="End; without it, until lifted.")
     reason: ReasonText = None
 
     def order(self) -> BanOrder:

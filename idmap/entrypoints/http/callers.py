@@ -1,8 +1,9 @@
 """Who stands at which entrance, and the one place where credentials are looked at.
 
 Every route belongs to one entrance, and each entrance takes one kind of credential (law 13): a token for the
-API, a token with the admin audience or an admin key, a component's credential, a node's credential. The check
-runs before anything of the request's body is read. A credential nobody knows is `not_accepted`; one that is
+API, a token with the admin audience or an admin key, a component's credential, a node's credential. At the admin
+door the caller's roles must have the permission that the route needs. Both checks run before anything of the request's
+body is read. A credential nobody knows is `not_accepted`; one that is
 known but belongs elsewhere is told so.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine, Hashable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
 from fastapi import Depends, Header, Request
@@ -19,31 +19,27 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from idmap.application.administer import require_administrator
+from idmap.application.administrators import admit_administrator
 from idmap.application.ports import Author, CredentialKind, MachineCredential
 from idmap.domain.claims import VerifiedClaims
+from idmap.domain.demands import require_demands
 from idmap.domain.doors import ADMIN, API
 from idmap.domain.errors import Conflict, InvalidInput, Refused, TokenRefused
+from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
+from idmap.domain.roles import EVERYTHING, NOBODY, Held
 from idmap.domain.secrets import Secret
-from idmap.entrypoints.http.admin_openapi import documented
+from idmap.entrypoints.http.answers import answering
 from idmap.entrypoints.http.changing import OneChange, changing, fingerprint, parse_key
 from idmap.entrypoints.http.conditions import Conditions
+from idmap.entrypoints.http.entrances import READING, Entrance
+from idmap.entrypoints.http.openapi import documented
 from idmap.entrypoints.http.parts import ServeParts, running
+from idmap.entrypoints.http.permissions import permission_of, require, with_permission
 
 MAX_REASON: Final = 500
 _BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)", re.ASCII)
 """RFC 6750 §2.1."""
-
-
-class Entrance(StrEnum):
-    """Where a route is reached, and with what."""
-
-    OPEN = "open"
-    API = "api"
-    ADMIN = "admin"
-    COMPONENT = "component"
-    NODE = "node"
 
 
 _KINDS: Final = {
@@ -51,9 +47,6 @@ _KINDS: Final = {
     Entrance.COMPONENT: CredentialKind.COMPONENT,
     Entrance.NODE: CredentialKind.NODE,
 }
-READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Safe methods (RFC 9110 §9.2.1)."""
-
 _TOKEN_DOORS: Final = {Entrance.API: API, Entrance.ADMIN: ADMIN}
 
 
@@ -66,6 +59,13 @@ class Caller:
     """As the record of changes writes it."""
     claims: VerifiedClaims | None = None
     credential: MachineCredential | None = None
+    held: Held = NOBODY
+    """What roles they have, at the admin door."""
+
+    @property
+    def identity(self) -> Identity | None:
+        """Of a person; None for a machine."""
+        return None if self.claims is None else self.claims.identity
 
     def sees_detail(self, reason: Reason) -> bool:
         """Administrators and components see private details; others only what concerns their own request."""
@@ -73,9 +73,22 @@ class Caller:
         return trusted or reason is Reason.REQUEST_INVALID
 
 
-class _EntranceRoute(APIRoute):
+class _DocumentedRoute(APIRoute):
+    """A route of one entrance, of which OpenAPI knows everything."""
+
     entrance: ClassVar[Entrance]
 
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        run = self.prepared(endpoint, options)
+        super().__init__(path, run, **documented(self.entrance, endpoint, options))
+
+    @staticmethod
+    def prepared(endpoint: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
+        """What FastAPI calls: the endpoint, its document made an answer."""
+        return answering(endpoint, options.get("status_code") or 200)
+
+
+class _EntranceRoute(_DocumentedRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
@@ -95,16 +108,19 @@ class _EntranceRoute(APIRoute):
 async def _enter(request: Request, entrance: Entrance) -> tuple[Caller, Mapping[Hashable, Any]]:
     """Who it is, and what was remembered when they were recognised."""
     headers = request.headers.getlist("authorization")
-    parts = running(request).parts
+    run = running(request)
+    parts = run.parts
     present = parts.remembered.present()
     caller = recognise(present, entrance, headers)
     if caller is None:
         caller = await run_in_threadpool(authenticate, parts, entrance, headers)
+        if entrance is Entrance.API and caller.claims is not None:
+            run.asserted.note(caller.claims)
     request.state.caller = caller
     return caller, present
 
 
-class OpenRoute(APIRoute):
+class OpenRoute(_DocumentedRoute):
     """No credential is asked for, and none is looked at."""
 
     entrance: ClassVar[Entrance] = Entrance.OPEN
@@ -117,7 +133,8 @@ class ApiRoute(_EntranceRoute):
 
 
 class AdminRoute(_EntranceRoute):
-    """An admin key, or an administrator's fresh token with an audience of the admin door.
+    """An admin key, or an administrator's fresh token with an audience of the admin door, and a role that has the
+    permission of the route (`permissions.needs`).
 
     What changes something is one transaction with its conditions, its key and its answer (`changing`), by itself. A
     route only says which thing it changes: `dependencies=[changes(resource)]`. An answer to GET that carries `ETag`
@@ -127,15 +144,22 @@ class AdminRoute(_EntranceRoute):
     entrance = Entrance.ADMIN
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        if not READING.issuperset(options.get("methods") or ["GET"]):
-            endpoint = changing(endpoint, options.get("status_code") or 200)
-        super().__init__(path, endpoint, **documented(path, options))
+        self.permission = permission_of(endpoint)
+        super().__init__(path, endpoint, **with_permission(endpoint, self.permission, options))
+
+    @staticmethod
+    def prepared(endpoint: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
+        """What changes something runs as one change."""
+        if READING.issuperset(options.get("methods") or ["GET"]):
+            return answering(endpoint, options.get("status_code") or 200)
+        return changing(endpoint, options.get("status_code") or 200)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super(_EntranceRoute, self).get_route_handler()
 
         async def enter(request: Request) -> Response:
             caller, _ = await _enter(request, self.entrance)
+            require(caller.held, self.permission)
             conditions = Conditions.of(request.headers)
             if request.method not in READING:
                 return await _change(request, caller, conditions, handle)
@@ -234,8 +258,10 @@ def _machine(parts: ServeParts, entrance: Entrance, secret: Secret) -> Caller:
 
 
 def _machine_caller(entrance: Entrance, found: MachineCredential) -> Caller:
-    kind = {CredentialKind.ADMIN_KEY: "admin-key"}.get(found.kind, str(found.kind))
-    return Caller(entrance, f"{kind}:{found.name}", credential=found)
+    is_key = found.kind is CredentialKind.ADMIN_KEY
+    kind = "admin-key" if is_key else str(found.kind)
+    held = EVERYTHING if is_key else NOBODY
+    return Caller(entrance, f"{kind}:{found.name}", credential=found, held=held)
 
 
 def _person(parts: ServeParts, entrance: Entrance, token: Secret) -> Caller:
@@ -244,10 +270,14 @@ def _person(parts: ServeParts, entrance: Entrance, token: Secret) -> Caller:
         raise TokenRefused(Reason.CREDENTIAL_REFUSED, f"a token where {entrance} is asked for")
     at = parts.clock()
     claims = parts.verifier.verify(token, door, at)
+    held = NOBODY
     if entrance is Entrance.ADMIN:
         with parts.registry.read() as reader:
-            require_administrator(reader.recorded(claims.identity), reader.rules(), at)
-    return Caller(entrance, f"identity:{claims.identity}", claims=claims)
+            held = admit_administrator(reader, claims, at)
+    else:
+        rules = parts.remembered.get("rules", lambda reader: reader.rules())
+        require_demands(rules.demands, claims, door, at)
+    return Caller(entrance, f"identity:{claims.identity}", claims=claims, held=held)
 
 
 async def _caller(request: Request) -> Caller:

@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.encoders import jsonable_encoder
@@ -36,6 +36,7 @@ from idmap.application.ports import (
     SecretMaker,
 )
 from idmap.domain.errors import Conflict, InvalidInput
+from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.http.conditions import Conditions, Representation
@@ -76,35 +77,46 @@ class Given:
     query: Mapping[str, str]
     body: Any = None
     """Its JSON, as far as it is any."""
+    caller: Identity | None = None
+    """Who asks, for things that not everybody may find."""
 
 
-Resource = Callable[[RegistryReader, Given], Representation | None]
+D = TypeVar("D")
+
+Resource = Callable[[RegistryReader, Given], Representation[D] | None]
 """Finds the thing that a request is about; None when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Concerns:
-    resource: Resource
+    resource: Resource[Any]
 
     async def __call__(self, request: Request) -> None:
         change = getattr(request.state, "change", None)
         if isinstance(change, OneChange):
             body = None
             if request.headers.get("content-type", "").startswith("application/json"):
-                with suppress(ValueError):  # a route that takes no body never looked at it
+                with suppress(
+                    ValueError, RecursionError
+                ):  # a route that takes no body never looked at it
                     body = await request.json()
-            given = Given(dict(request.path_params), dict(request.query_params), body)
+            given = Given(
+                dict(request.path_params),
+                dict(request.query_params),
+                body,
+                getattr(getattr(request.state, "caller", None), "identity", None),
+            )
             change.concerns(lambda reader: self.resource(reader, given))
 
 
-def changes(resource: Resource) -> Any:
+def changes(resource: Resource[Any]) -> Any:
     """For the `dependencies` of a route: which thing it changes, so that `If-Match` is about it and the answer
     carries its new `ETag`.
     """
     return Depends(_Concerns(resource))
 
 
-def concerned(route: Any) -> Resource | None:
+def concerned(route: Any) -> Resource[Any] | None:
     """The resource that a route was declared to change."""
     for dependency in getattr(route, "dependencies", ()):
         if isinstance(dependency.dependency, _Concerns):
@@ -139,7 +151,7 @@ class OneChange:
         self._make_secret = make_secret
         self._caller, self._at, self._conditions = caller, at, conditions
         self._key, self._fingerprint, self._keep_seconds = key, fingerprint, keep_seconds
-        self._resource: Callable[[RegistryReader], Representation | None] | None = None
+        self._resource: Callable[[RegistryReader], Representation[Any] | None] | None = None
         self._transaction: ExitStack | None = None
         self._writer: RegistryWriter | None = None
         self._secret_made = False
@@ -189,7 +201,7 @@ class OneChange:
 
     # --- the change
 
-    def concerns(self, resource: Callable[[RegistryReader], Representation | None]) -> None:
+    def concerns(self, resource: Callable[[RegistryReader], Representation[Any] | None]) -> None:
         """Which thing the conditions are about. Without one there is nothing that could match."""
         self._resource = resource
 
@@ -268,7 +280,7 @@ class OneChange:
             transaction.__exit__(type(error), error, error.__traceback__)
 
 
-def _describe(response: Response, now: Representation) -> None:
+def _describe(response: Response, now: Representation[Any]) -> None:
     """The tag of the thing as it is now; where the answer is the thing, where it is got (RFC 9110 §8.7)."""
     response.headers["ETag"] = str(now.tag)
     if json.loads(bytes(response.body)) == json.loads(bytes(JSONResponse(now.document).body)):

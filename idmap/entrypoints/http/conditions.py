@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from starlette.datastructures import Headers
 
 from idmap.domain.errors import Conflict, InvalidInput
 from idmap.domain.reasons import Reason
+
+D = TypeVar("D")
 
 MAX_FIELD: Final = 4096
 """Bytes of one condition: some fifty tags of ours."""
@@ -44,15 +46,15 @@ def strong_tag(document: Any) -> EntityTag:
 
 
 @dataclass(frozen=True, slots=True)
-class Representation:
+class Representation(Generic[D]):
     """What a GET of one thing answers, where it is got, and its tag."""
 
-    document: Mapping[str, Any]
+    document: D
     location: str
     tag: EntityTag
 
     @classmethod
-    def of(cls, document: Mapping[str, Any], location: str) -> Representation:
+    def of(cls, document: D, location: str) -> Representation[D]:
         """With the tag of the document."""
         return cls(document, location, strong_tag(document))
 

@@ -1,234 +1,191 @@
-"""The JSON that the routes take and give, with the words OpenAPI shows.
+"""The JSON that the routes give about people: identities, groups, accounts, bans, evidence of links.
 
-JSON faces follow POSIX and say `uid` and `gid`; times are whole seconds since the epoch, days are ISO dates (UTC).
-Request documents refuse members they do not know.
+Each document is a type and the function that makes it, side by side: a member more is a line in both, and mypy misses
+neither. JSON faces follow POSIX and say `uid` and `gid`; times are whole seconds since the epoch, days are ISO dates
+(UTC).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
-from typing import Annotated, Any
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from typing_extensions import TypedDict
 
-from idmap.application.explain import Explanation
-from idmap.application.ports import (
-    ChangeEntry,
-    MachineCredential,
-    NodeStatus,
-    RangeStatus,
-    RunRecord,
-)
-from idmap.application.resolve import Resolved
-from idmap.domain.accounts import Account, PosixGroup
-from idmap.domain.bans import Ban
+from idmap.application.ban import Foreseen
+from idmap.application.link_identities import Linked
+from idmap.domain.accounts import Account, AccountState, PosixGroup
+from idmap.domain.bans import Ban, BanKind
 from idmap.domain.decision import Recorded
-from idmap.domain.errors import InvalidInput
-from idmap.domain.identity import Identity, Issuer, parse_subject
-from idmap.domain.linking import Evidence
-from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.reasons import REASONS, Reason
-
-Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,62}$")]
-"""A name that people give to machines and ranges."""
-
-ReasonText = Annotated[
-    str | None, Field(max_length=500, description="Why; goes on the record. Or send Idmap-Reason.")
-]
+from idmap.domain.facts import FactKind
+from idmap.domain.groups import Group, is_federated
+from idmap.domain.identity import Identity
+from idmap.domain.linking import Evidence, EvidenceState, LinkedIdKind
+from idmap.domain.rules import SlurmAssociation
+from idmap.entrypoints.http.answers import Count, Day, Number, Seconds, exact
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class IdentityDocument(_Request):
+@exact
+class IdentityDocument(TypedDict):
     """An identity: both strings exact, byte for byte."""
 
-    issuer: str = Field(min_length=1, max_length=2048)
-    subject: str = Field(min_length=1, max_length=255)
-
-    def identity(self) -> Identity:
-        """As the domain knows it. Raises InvalidInput(REQUEST_INVALID)."""
-        return identity_from(self.issuer, self.subject)
+    issuer: str
+    subject: str
 
 
-class ResolveRequest(_Request):
-    """Whose token is it at this door?"""
-
-    token: SecretStr = Field(description="The access token, whole.")
-    door: str = Field(max_length=64, examples=["component:portal"])
-    issuer: str | None = Field(
-        default=None, max_length=2048, description="Whose an opaque token is, exactly as trusted."
-    )
-
-
-class KeyRequest(_Request):
-    """A key id that trust.db does not have."""
-
-    issuer: str = Field(min_length=1, max_length=2048)
-    kid: str = Field(min_length=1, max_length=255)
-
-
-class IntrospectRequest(_Request):
-    """Whose opaque token is it at this node's door?"""
-
-    token: SecretStr = Field(description="The access token, whole.")
-    door: str = Field(max_length=64, examples=["ssh:login"])
-
-
-class ExplainRequest(_Request):
-    """Exactly one of token (with its door), identity, account."""
-
-    token: SecretStr | None = None
-    issuer: str | None = Field(
-        default=None, max_length=2048, description="Whose an opaque token is, exactly as trusted."
-    )
-    identity: IdentityDocument | None = None
-    account: str | None = Field(default=None, max_length=64)
-    door: str | None = Field(default=None, max_length=64)
-
-
-class ReasonRequest(_Request):
-    """A change that needs nothing but its reason."""
-
-    reason: ReasonText = None
-
-
-class RangeRequest(_Request):
-    """A range to add."""
-
-    name: Label
-    purpose: RangePurpose
-    first: int
-    last: int
-    acknowledge: bool = Field(
-        default=False,
-        description="The numbers may be used by other software too, and that is meant.",
-    )
-    acknowledge_foreign: bool = Field(
-        default=False,
-        description="Something else on the site has numbers of it; those are never issued.",
-    )
-    reason: ReasonText = None
-
-    def range(self) -> NumberRange:
-        """As the domain knows it."""
-        return NumberRange(self.name, self.purpose, self.first, self.last)
-
-
-class NodeRequest(_Request):
-    """A node to enrol."""
-
-    name: Label
-    node_class: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")
-    reason: ReasonText = None
-
-
-class ComponentRequest(_Request):
-    """A component to add, with the doors whose tokens it may present."""
-
-    name: Label
-    doors: tuple[str, ...] = Field(min_length=1, max_length=32)
-    reason: ReasonText = None
-
-
-class RulesTestRequest(_Request):
-    """Rules to try, on one identity or on everybody. Without a document, the saved ones."""
-
-    document: dict[str, Any] | None = None
-    identity: IdentityDocument | None = None
-
-
-class NodeReport(_Request):
-    """What a node tells about itself."""
-
-    revision: int = Field(ge=0, lt=2**63)
-    ban_counter: int = Field(ge=0, lt=2**63)
-    masked: tuple[Annotated[str, Field(max_length=255)], ...] = Field(default=(), max_length=10_000)
-    local_names: tuple[Annotated[str, Field(max_length=255)], ...] = Field(
-        default=(), max_length=10_000
-    )
-
-
-def identity_from(issuer: str, subject: str) -> Identity:
-    """An identity from a request. Raises InvalidInput(REQUEST_INVALID)."""
-    try:
-        return Identity(Issuer(issuer), parse_subject(subject))
-    except InvalidInput as error:
-        raise InvalidInput(Reason.REQUEST_INVALID, error.detail) from error
-
-
-def identity_document(identity: Identity) -> dict[str, str]:
+def identity_document(identity: Identity) -> IdentityDocument:
     """Both strings."""
     return {"issuer": identity.issuer, "subject": identity.subject}
 
 
-def group_document(group: PosixGroup) -> dict[str, Any]:
+@exact
+class GroupDocument(TypedDict):
+    """A group as POSIX knows it."""
+
+    name: str
+    gid: Number
+
+
+def group_document(group: PosixGroup) -> GroupDocument:
     """Name and number."""
     return {"name": group.name, "gid": group.gid_number}
 
 
-def account_document(account: Account) -> dict[str, Any]:
+@exact
+class LeavingDocument(GroupDocument):
+    """A group that is kept for a while after it was left."""
+
+    until: Day
+
+
+@exact
+class AccountDocument(TypedDict):
     """An account as administrators and its owner see it; the primary group comes first."""
+
+    username: str
+    uid: Number
+    gid: Number
+    groups: list[GroupDocument]
+    leaving: list[LeavingDocument]
+    home: str
+    shell: str
+    state: AccountState
+    grace_until: Day | None
+    expires_on: Day | None
+    rule: str
+    node_classes: str
+    local_groups: list[str]
+    shared: bool
+
+
+def account_document(account: Account) -> AccountDocument:
+    """Without its identities and bans."""
     return {
         "username": account.username,
         "uid": account.uid_number,
         "gid": account.primary_group.gid_number,
-        "groups": _groups(account),
+        "groups": groups_of(account),
         "leaving": [
-            {**group_document(one.group), "until": _day(one.until)} for one in account.leaving
+            {**group_document(one.group), "until": one.until.isoformat()} for one in account.leaving
         ],
         "home": account.home,
         "shell": account.shell,
-        "state": str(account.state),
-        "grace_until": _day(account.grace_until),
-        "expires_on": _day(account.expires_on),
+        "state": account.state,
+        "grace_until": day(account.grace_until),
+        "expires_on": day(account.expires_on),
         "rule": account.rule_id,
+        "node_classes": str(account.access),
+        "local_groups": sorted(account.local_groups),
+        "shared": account.shared,
     }
 
 
-def resolved_document(resolved: Resolved) -> dict[str, Any]:
-    """DESIGN §2: the answer is always the full record."""
-    account = resolved.account
-    return {
-        "username": account.username,
-        "uid": account.uid_number,
-        "gid": account.primary_group.gid_number,
-        "groups": _groups(account),
-        "home": account.home,
-        "shell": account.shell,
-        "state": str(account.state),
-        "expiry": resolved.expires_at,
-        "valid_until": resolved.valid_until,
-        "capabilities": sorted(str(one) for one in resolved.claims.capabilities),
-        "reason": str(resolved.reason),
-        "decision_id": resolved.decision_id,
-        "revision": resolved.revision,
-    }
+@exact
+class SlurmDocument(TypedDict):
+    """Where the account's jobs are charged."""
+
+    account: str
+    qos: list[str]
 
 
-def recorded_document(recorded: Recorded) -> dict[str, Any]:
-    """Everything known about one identity."""
-    return {
-        "identity": identity_document(recorded.identity),
-        "active_at_source": recorded.active_at_source,
-        "groups": sorted(group.path for group in recorded.groups),
-        "account": None if recorded.account is None else account_document(recorded.account),
-        "bans": [ban_document(ban) for ban in recorded.bans],
-    }
+def slurm_document(slurm: SlurmAssociation | None) -> SlurmDocument | None:
+    """As the class of the rule that gave the account says, or a rule that adds."""
+    return None if slurm is None else {"account": slurm.account, "qos": list(slurm.qos)}
 
 
-def ban_document(ban: Ban) -> dict[str, Any]:
+@exact
+class PathDocument(TypedDict):
+    """A group as its issuer knows it."""
+
+    issuer: str
+    path: str
+
+
+def path_document(group: Group) -> PathDocument:
+    """Both strings."""
+    return {"issuer": group.issuer, "path": group.path}
+
+
+@exact
+class BannedTokenDocument(TypedDict):
+    """One token: its issuer and its `jti`."""
+
+    issuer: str
+    token_id: str
+
+
+@exact
+class BanDocument(TypedDict):
     """A ban with what it is of, who ordered it and why."""
-    group, token = ban.group, ban.token_id is not None
+
+    id: int
+    kind: BanKind
+    account_id: int | None
+    identity: IdentityDocument | None
+    group: PathDocument | None
+    issuer: str | None
+    token: BannedTokenDocument | None
+    reason: str
+    author: str
+    since: Seconds
+    until: Seconds | None
+
+
+@exact
+class ForeseenBanDocument(TypedDict):
+    """What a ban closes."""
+
+    closes: int
+    warnings: list[str]
+
+
+@exact
+class OrderedBanDocument(BanDocument):
+    """A new ban, and what it closes."""
+
+    closes: int
+    warnings: list[str]
+
+
+def foreseen_ban_document(found: Foreseen) -> ForeseenBanDocument:
+    """How many accounts, and which administrators."""
+    return {"closes": found.closes, "warnings": list(found.warnings)}
+
+
+def ban_document(ban: Ban) -> BanDocument:
+    """Whom, by whom, why, from when to when."""
+    of_token = None
+    if ban.token_id is not None and ban.issuer is not None:
+        of_token = BannedTokenDocument(issuer=ban.issuer, token_id=ban.token_id)
     return {
         "id": ban.ban_id,
-        "kind": str(ban.kind),
+        "kind": ban.kind,
         "account_id": ban.account_id,
         "identity": None if ban.identity is None else identity_document(ban.identity),
-        "group": None if group is None else {"issuer": group.issuer, "path": group.path},
-        "issuer": None if token else ban.issuer,
-        "token": {"issuer": ban.issuer, "token_id": ban.token_id} if token else None,
+        "group": None if ban.group is None else path_document(ban.group),
+        "issuer": None if of_token else ban.issuer,
+        "token": of_token,
         "reason": ban.reason,
         "author": ban.author,
         "since": ban.since,
@@ -236,19 +193,139 @@ def ban_document(ban: Ban) -> dict[str, Any]:
     }
 
 
-def evidence_document(evidence: Evidence) -> dict[str, Any]:
+@exact
+class OneAccountDocument(AccountDocument):
+    """An account with its identities and what bans it and them."""
+
+    identities: list[IdentityDocument]
+    bans: list[BanDocument]
+
+
+def one_account_document(
+    account: Account, identities: Iterable[Identity], bans: Iterable[Ban]
+) -> OneAccountDocument:
+    """What `/v1/accounts/{name}` shows."""
+    return {
+        **account_document(account),
+        "identities": [identity_document(identity) for identity in identities],
+        "bans": [ban_document(ban) for ban in bans],
+    }
+
+
+@exact
+class FactDocument(TypedDict):
+    """What is on record beside groups, because some rule asks for its kind."""
+
+    kind: FactKind
+    value: str
+
+
+@exact
+class RecordedDocument(TypedDict):
+    """Everything known about one identity; one never seen has no groups and no account."""
+
+    identity: IdentityDocument
+    active_at_source: bool
+    groups: list[str]
+    facts: list[FactDocument]
+    account: AccountDocument | None
+    bans: list[BanDocument]
+
+
+def recorded_document(recorded: Recorded) -> RecordedDocument:
+    """What the registry has."""
+    return {
+        "identity": identity_document(recorded.identity),
+        "active_at_source": recorded.active_at_source,
+        "groups": sorted(group.path for group in recorded.groups),
+        "facts": [{"kind": fact.kind, "value": fact.value} for fact in sorted(recorded.facts)],
+        "account": None if recorded.account is None else account_document(recorded.account),
+        "bans": [ban_document(ban) for ban in recorded.bans],
+    }
+
+
+@exact
+class ListedGroupDocument(GroupDocument):
+    """A group with the federated one it stands for; `local` ones are of the site's own."""
+
+    issuer: str
+    path: str
+    local: bool
+
+
+def listed_group_document(both: tuple[Group, PosixGroup]) -> ListedGroupDocument:
+    """As lists show it."""
+    group, posix = both
+    return {
+        **group_document(posix),
+        "issuer": group.issuer,
+        "path": group.path,
+        "local": not is_federated(group),
+    }
+
+
+@exact
+class OneGroupDocument(ListedGroupDocument):
+    """A group with the accounts that hold it as a secondary one."""
+
+    id: str | None
+    members: list[str]
+
+
+@exact
+class AddedGroupDocument(GroupDocument):
+    """A new group of the site's own."""
+
+    local: Literal[True]
+
+
+@exact
+class ReboundGroupDocument(TypedDict):
+    """A group that goes on under its issuer's new id."""
+
+    issuer: str
+    path: str
+    id: str
+
+
+@exact
+class ClaimedIdDocument(TypedDict):
+    """Another id of a person, as their issuer claims it."""
+
+    kind: LinkedIdKind
+    issuer: str
+    subject: str
+
+
+@exact
+class EvidenceDocument(TypedDict):
     """What a source says of somebody, and who else says so."""
+
+    id: int
+    source: str
+    identity: IdentityDocument
+    account: str | None
+    claims: ClaimedIdDocument
+    state: EvidenceState
+    first_seen: Seconds
+    withdrawn: bool
+    contradicted: bool
+    rivals: list[IdentityDocument]
+
+
+def evidence_document(evidence: Evidence) -> EvidenceDocument:
+    """One piece."""
     return {
         "id": evidence.evidence_id,
         "source": evidence.source,
         "identity": identity_document(evidence.identity),
         "account": evidence.username,
         "claims": {
-            "kind": str(evidence.claims.kind),
+            "kind": evidence.claims.kind,
             "issuer": evidence.claims.issuer,
             "subject": evidence.claims.subject,
         },
-        "state": str(evidence.state),
+        "state": evidence.state,
         "first_seen": evidence.first_seen,
         "withdrawn": evidence.withdrawn,
         "contradicted": evidence.contradicted,
@@ -256,98 +333,89 @@ def evidence_document(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def range_document(status: RangeStatus) -> dict[str, Any]:
-    """A range and what is left of it."""
+@exact
+class LinksDocument(TypedDict):
+    """An account and the identities linked to it."""
+
+    account: AccountDocument | None
+    identities: list[IdentityDocument]
+
+
+@exact
+class LinkedDocument(TypedDict):
+    """What linking or unlinking led to."""
+
+    account: AccountDocument
+    identities: list[IdentityDocument]
+    changed: bool
+
+
+def linked_document(linked: Linked) -> LinkedDocument:
+    """With whether anything changed."""
     return {
-        "name": status.range.name,
-        "purpose": str(status.range.purpose),
-        "first": status.range.first,
-        "last": status.range.last,
-        "next": status.next_number,
-        "free": status.free,
-        "low": status.is_low,
+        "account": account_document(linked.account),
+        "identities": [identity_document(identity) for identity in linked.identities],
+        "changed": linked.changed,
     }
 
 
-def node_document(node: NodeStatus, revision: int, ban_counter: int) -> dict[str, Any]:
-    """What a node reported, beside what it should have."""
-    return {
-        "name": node.name,
-        "node_class": node.node_class,
-        "revision": node.revision,
-        "ban_counter": node.ban_counter,
-        "reported": node.reported,
-        "masked": list(node.masked),
-        "current": node.reported is not None
-        and node.revision >= revision
-        and node.ban_counter >= ban_counter,
-    }
+Next = int | str | None
+"""`after` of the following page; null on the last."""
 
 
-def component_document(component: MachineCredential) -> dict[str, Any]:
-    """A component with the doors whose tokens it may present."""
-    return {
-        "name": component.name,
-        "doors": list(component.doors),
-        "created": component.created,
-        "revoked": component.revoked,
-    }
+@exact
+class AccountsPage(TypedDict):
+    """Accounts."""
+
+    accounts: list[AccountDocument]
+    next: Next
 
 
-def change_document(change: ChangeEntry) -> dict[str, Any]:
-    """One leaf of the record."""
-    return {
-        "sequence": change.sequence,
-        "at": change.at,
-        "author": change.author,
-        "reason": change.reason,
-        "plan": change.plan,
-        "action": change.action,
-        "body": None if change.body is None else dict(change.body),
-        "commitment": change.commitment,
-    }
+@exact
+class IdentitiesPage(TypedDict):
+    """Identities with what is on record about them."""
+
+    identities: list[RecordedDocument]
+    next: Next
 
 
-def run_document(run: RunRecord) -> dict[str, Any]:
-    """One provisioning run."""
-    return {
-        "run_id": run.run_id,
-        "started": run.started,
-        "finished": run.finished,
-        "outcome": run.outcome,
-        "reason": run.reason,
-        "plan": None if run.plan is None else dict(run.plan),
-    }
+@exact
+class GroupsPage(TypedDict):
+    """Groups."""
+
+    groups: list[ListedGroupDocument]
+    next: Next
 
 
-def explanation_document(explanation: Explanation) -> dict[str, Any]:
-    """An explanation, in the order things were looked at."""
-    recorded = explanation.recorded
-    return {
-        "identity": None
-        if explanation.identity is None
-        else identity_document(explanation.identity),
-        "door": None if explanation.door is None else str(explanation.door),
-        "outcome": str(explanation.outcome),
-        "sentence": REASONS[explanation.outcome].sentence,
-        "reasons": [str(reason) for reason in explanation.reasons],
-        "checks": [
-            {"check": check.name, "shown": check.shown, "passed": check.passed}
-            for check in explanation.checks
-        ],
-        "rules_version": explanation.rules_version,
-        "rules": [
-            {"rule": rule.rule_id, "condition": rule.condition, "matched": rule.matched}
-            for rule in explanation.considered
-        ],
-        "would_help": list(explanation.helps),
-        "recorded": None if recorded is None else recorded_document(recorded),
-    }
+@exact
+class BansPage(TypedDict):
+    """Bans, with the counter that nodes compare."""
+
+    bans: list[BanDocument]
+    next: Next
+    ban_counter: Count
 
 
-def _groups(account: Account) -> list[dict[str, Any]]:
+@exact
+class LiftedBanDocument(TypedDict):
+    """The ban that is over."""
+
+    lifted: int
+
+
+@exact
+class EvidencePage(TypedDict):
+    """Evidence of links."""
+
+    evidence: list[EvidenceDocument]
+    next: Next
+
+
+def groups_of(account: Account) -> list[GroupDocument]:
+    """Primary first."""
     return [group_document(g) for g in (account.primary_group, *account.secondary_groups)]
 
 
-def _day(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()
+def day(value: date | None) -> str | None:
+    """As ISO 8601 has it."""
+    return None if value is None else value.isoformat()

@@ -13,26 +13,31 @@ from typing import Annotated, Any, Final
 import structlog
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from idmap.application.open_account import facts_with_token, open_own_account
 from idmap.application.readiness import readiness
 from idmap.application.resolve import Resolved, resolve, resolve_from_memory
 from idmap.domain.accounts import UNKNOWN_TO_NODES, AccountState
+from idmap.domain.administrators import held_roles
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.decision import decide
 from idmap.domain.doors import API, parse_door
 from idmap.domain.errors import IdmapError, InvalidInput, Refused
 from idmap.domain.reasons import REASONS
 from idmap.domain.secrets import Secret
+from idmap.entrypoints.http.answers import Json
 from idmap.entrypoints.http.callers import ApiRoute, Caller, CallerAt, ComponentRoute
-from idmap.entrypoints.http.documents import (
-    ResolveRequest,
-    account_document,
-    identity_document,
+from idmap.entrypoints.http.documents import account_document, identity_document, path_document
+from idmap.entrypoints.http.door_documents import (
+    MeDocument,
+    OpenedDocument,
+    ResolvedDocument,
+    readiness_document,
     resolved_document,
 )
 from idmap.entrypoints.http.parts import Parts, Running, running
+from idmap.entrypoints.http.request_documents import ResolveRequest
 
 
 class ResolveRoute(ComponentRoute):
@@ -55,6 +60,7 @@ class ResolveRoute(ComponentRoute):
                 door,
                 _doors_of(caller),
                 run.parts.clock(),
+                run.asserted.note,
             )
         except Refused as refused:
             run.metrics.count_decision(str(door), refused.reason)
@@ -73,7 +79,11 @@ _dump: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _log = structlog.get_logger("idmap.http")
 
 
-@components.post("/v1/resolve", summary="Whose token is it at this door?")
+@components.post(
+    "/v1/resolve",
+    summary="Whose token is it at this door?",
+    responses={200: {"description": "Who it is.", "model": ResolvedDocument}},
+)
 def resolve_token(
     body: ResolveRequest, caller: CallerAt, parts: Parts, request: Request
 ) -> Response:
@@ -91,6 +101,7 @@ def resolve_token(
             doors,
             parts.clock(),
             body.issuer,
+            run.asserted.note,
         )
     except IdmapError as error:
         if str(door) in doors:
@@ -131,32 +142,33 @@ def show_me(
             description="Revision to wait for, as POST /v1/me/account gave it; else the newest.",
         ),
     ] = None,
-) -> dict[str, Any]:
-    """The caller's identity, account, decision, and whether the nodes know it yet."""
+) -> MeDocument:
+    """The caller's identity, account, decision, roles at the admin door, and whether the nodes know it yet."""
     claims = _claims(caller.claims)
     at = parts.clock()
     with parts.registry.read() as reader:
         rules = reader.rules()
+        recorded = reader.recorded(claims.identity)
         refused = reader.credential_bans(issuer=claims.identity.issuer, token_id=claims.token_id)
-        decision = decide(reader.recorded(claims.identity), rules, at, API, claims, refused)
+        decision = decide(recorded, rules, at, API, claims, refused)
         entitled = decide(facts_with_token(reader, claims), rules, at)
         newest = reader.revision()
         ready = readiness(reader, newest if revision is None else revision)
+    held = held_roles(recorded, rules)
     grant = entitled.grant
     return {
         "identity": identity_document(claims.identity),
         "account": None if decision.account is None else account_document(decision.account),
         "usable": decision.allowed,
-        "reason": str(decision.reason),
+        "reason": decision.reason,
         "next_step": REASONS[decision.reason].next_step,
         "entitled": entitled.allowed,
         "rule": None if grant is None else grant.rule.rule_id,
         "rules_version": rules.version,
+        "roles": sorted(held.roles),
+        "manages": [path_document(one) for one in sorted(held.manages)],
         "revision": newest,
-        "ready": {
-            name: {"ready": found.ready, "nodes": found.nodes, "current": found.current}
-            for name, found in sorted(ready.items())
-        },
+        "ready": {name: readiness_document(found) for name, found in sorted(ready.items())},
     }
 
 
@@ -169,14 +181,14 @@ def show_me(
         }
     },
 )
-def open_my_account(caller: CallerAt, parts: Parts) -> Response:
+def open_my_account(caller: CallerAt, parts: Parts) -> Json[OpenedDocument]:
     """200 with the account there was, 202 with a new one or one that waits for approval. Asking again changes
     nothing.
     """
     opened = open_own_account(parts.registry, _claims(caller.claims), parts.clock())
     with parts.registry.read() as reader:
         ready = readiness(reader, opened.revision)
-    document = {
+    document: OpenedDocument = {
         "account": account_document(opened.account),
         "revision": opened.revision,
         "ready": not opened.created
@@ -184,7 +196,7 @@ def open_my_account(caller: CallerAt, parts: Parts) -> Response:
         and any(found.ready for found in ready.values()),
     }
     waits = opened.created or opened.account.state is AccountState.PENDING
-    return JSONResponse(document, status_code=202 if waits else 200)
+    return Json(document, status_code=202 if waits else 200)
 
 
 def _claims(claims: VerifiedClaims | None) -> VerifiedClaims:

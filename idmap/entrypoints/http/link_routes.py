@@ -7,26 +7,30 @@ order out on a private copy: it refuses what the real one would, and changes not
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from contextlib import AbstractContextManager
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from starlette.responses import Response
 
+from idmap.application.administrators import check_reach
 from idmap.application.approve_account import approve_account
 from idmap.application.link_identities import (
-    Linked,
     approve_evidence,
+    concerned_by,
     link,
     link_own,
     refuse_evidence,
     unlink,
 )
+from idmap.application.ports import Author, RegistryReader
 from idmap.application.questions import EvidenceQuestion
 from idmap.domain.doors import API
 from idmap.domain.linking import EvidenceState
+from idmap.domain.roles import Permission
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.http import resources
+from idmap.entrypoints.http.answers import One
 from idmap.entrypoints.http.callers import (
     AdminRoute,
     ApiRoute,
@@ -36,16 +40,27 @@ from idmap.entrypoints.http.callers import (
 )
 from idmap.entrypoints.http.changing import Given, changes
 from idmap.entrypoints.http.documents import (
-    IdentityDocument,
-    ReasonRequest,
-    ReasonText,
+    EvidenceDocument,
+    EvidencePage,
+    LinkedDocument,
+    LinksDocument,
+    OneAccountDocument,
     account_document,
     evidence_document,
     identity_document,
+    linked_document,
+)
+from idmap.entrypoints.http.paging import After, Limit, words
+from idmap.entrypoints.http.parts import Parts, ServeParts
+from idmap.entrypoints.http.permissions import needs
+from idmap.entrypoints.http.request_documents import (
+    IdentityRequest,
+    IssuerText,
+    NamedInPath,
+    ReasonRequest,
+    ReasonText,
     identity_from,
 )
-from idmap.entrypoints.http.paging import After, Limit, paged
-from idmap.entrypoints.http.parts import Parts
 
 people = APIRouter(route_class=ApiRoute, tags=["people"])
 administrators = APIRouter(route_class=AdminRoute, tags=["people"])
@@ -60,19 +75,17 @@ class LinkRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     token: SecretStr = Field(description="The other identity's access token, whole.")
-    issuer: str | None = Field(
-        default=None, max_length=2048, description="Whose an opaque token is, exactly as trusted."
-    )
+    issuer: IssuerText | None = Field(default=None, description="Whose an opaque token is.")
 
 
-class LinkOrder(IdentityDocument):
+class LinkOrder(IdentityRequest):
     """An identity to link, and why."""
 
     reason: ReasonText = None
 
 
 @people.get("/v1/me/links", summary="The identities linked to my account")
-def show_my_links(caller: CallerAt, parts: Parts) -> dict[str, Any]:
+def show_my_links(caller: CallerAt, parts: Parts) -> LinksDocument:
     """Whoever finds one here that is not theirs tells the site at once."""
     assert caller.claims is not None  # noqa: S101  # the API entrance takes nothing but tokens
     with parts.registry.read() as reader:
@@ -85,13 +98,13 @@ def show_my_links(caller: CallerAt, parts: Parts) -> dict[str, Any]:
 
 
 @people.post("/v1/me/links", summary="Link another of my identities to my account")
-def link_my_identity(body: LinkRequest, caller: CallerAt, parts: Parts) -> dict[str, Any]:
+def link_my_identity(body: LinkRequest, caller: CallerAt, parts: Parts) -> LinkedDocument:
     """Both logins must be at most ten minutes old. Doing it again changes nothing."""
     assert caller.claims is not None  # noqa: S101  # the API entrance takes nothing but tokens
     at = parts.clock()
     token = Secret(body.token.get_secret_value())
     other = parts.verifier.verify(token, API, at, issuer=body.issuer)
-    return _linked_document(link_own(parts.registry, caller.claims, other, at))
+    return linked_document(link_own(parts.registry, caller.claims, other, at))
 
 
 @administrators.post(
@@ -99,17 +112,21 @@ def link_my_identity(body: LinkRequest, caller: CallerAt, parts: Parts) -> dict[
     summary="Link an identity to an account",
     dependencies=[changes(resources.account)],
 )
+@needs(Permission.ACCOUNTS)
 def link_identity(
-    name: str,
+    name: NamedInPath,
     body: LinkOrder,
     caller: CallerAt,
     parts: Parts,
     dry_run: DryRun = False,
     reason: ReasonHeader = None,
-) -> dict[str, Any]:
+) -> LinkedDocument:
     """The identity may never have been seen. One that has an account is not taken from it."""
     author = author_of(caller, reason, body.reason)
-    return _linked_document(link(parts.registry, author, name, body.identity(), rehearse=dry_run))
+    identity = body.identity()
+    with _looking(parts, author, dry_run) as reader:
+        check_reach(reader, caller.held, name, identity)
+    return linked_document(link(parts.registry, author, name, identity, rehearse=dry_run))
 
 
 @administrators.delete(
@@ -117,19 +134,22 @@ def link_identity(
     summary="Unlink an identity",
     dependencies=[changes(resources.account)],
 )
+@needs(Permission.ACCOUNTS)
 def unlink_identity(
-    name: str,
+    name: NamedInPath,
     caller: CallerAt,
     parts: Parts,
-    issuer: Annotated[str, Query(max_length=2048)],
-    subject: Annotated[str, Query(max_length=255)],
+    issuer: Annotated[str, words("The exact string.", 2048)],
+    subject: Annotated[str, words("With it, the identity.", 255)],
     dry_run: DryRun = False,
     reason: ReasonHeader = None,
-) -> dict[str, Any]:
+) -> LinkedDocument:
     """Number and name stay with the account; a rule may give the identity an account of its own."""
     author = author_of(caller, reason)
     identity = identity_from(issuer, subject)
-    return _linked_document(unlink(parts.registry, author, name, identity, rehearse=dry_run))
+    with _looking(parts, author, dry_run) as reader:
+        check_reach(reader, caller.held, name, identity)
+    return linked_document(unlink(parts.registry, author, name, identity, rehearse=dry_run))
 
 
 @administrators.post(
@@ -137,18 +157,25 @@ def unlink_identity(
     summary="Approve a pending account",
     dependencies=[changes(resources.account)],
 )
+@needs(Permission.ACCOUNTS)
 def approve(
-    name: str, body: ReasonRequest, caller: CallerAt, parts: Parts, reason: ReasonHeader = None
-) -> dict[str, Any]:
+    name: NamedInPath,
+    body: ReasonRequest,
+    caller: CallerAt,
+    parts: Parts,
+    reason: ReasonHeader = None,
+) -> OneAccountDocument:
     """Active from now on, with the groups the rules give today."""
     author = author_of(caller, reason, body.reason)
+    with parts.registry.write(author) as writer:
+        check_reach(writer, caller.held, name)
     approved = approve_account(parts.registry, author, name, parts.clock())
     with parts.registry.read() as reader:
-        shown = resources.account(reader, Given({"name": approved.username}, {}))
-    return account_document(approved) if shown is None else dict(shown.document)
+        return resources.shown_account(reader, approved)
 
 
 @administrators.get("/v1/links/evidence", summary="What issuers say of people's other ids")
+@needs(Permission.READ)
 def list_evidence(
     parts: Parts,
     after: After = None,
@@ -158,16 +185,17 @@ def list_evidence(
         bool,
         Query(description="Only what a door here would take, and is not linked already."),
     ] = False,
-) -> dict[str, Any]:
+) -> EvidencePage:
     """One page, in order of id. What is `contradicted` cannot be approved."""
     asked = EvidenceQuestion(state=state, linkable=linkable)
     with parts.registry.read() as reader:
         page = reader.page_of_evidence(asked, after=after, limit=limit)
-    return paged("evidence", page, evidence_document)
+    return {"evidence": [evidence_document(one) for one in page.items], "next": page.next}
 
 
 @administrators.get("/v1/links/evidence/{evidence_id}", summary="One piece of evidence")
-def show_evidence(evidence_id: EvidenceId, parts: Parts) -> Response:
+@needs(Permission.READ)
+def show_evidence(evidence_id: EvidenceId, parts: Parts) -> One[EvidenceDocument]:
     """Whatever its state, withdrawn or not."""
     with parts.registry.read() as reader:
         given = Given({"evidence_id": str(evidence_id)}, {})
@@ -179,6 +207,7 @@ def show_evidence(evidence_id: EvidenceId, parts: Parts) -> Response:
     summary="Approve evidence",
     dependencies=[changes(resources.evidence)],
 )
+@needs(Permission.ACCOUNTS)
 def approve_link(
     evidence_id: EvidenceId,
     body: ReasonRequest,
@@ -186,11 +215,15 @@ def approve_link(
     parts: Parts,
     dry_run: DryRun = False,
     reason: ReasonHeader = None,
-) -> dict[str, Any]:
+) -> LinkedDocument:
     """The claimed identity is linked to the person's account."""
     author = author_of(caller, reason, body.reason)
+    with _looking(parts, author, dry_run) as reader:
+        evidence = reader.find_evidence(evidence_id)
+        if evidence is not None:
+            check_reach(reader, caller.held, None, *concerned_by(evidence))
     found = approve_evidence(parts.registry, author, evidence_id, rehearse=dry_run)
-    return _linked_document(found)
+    return linked_document(found)
 
 
 @administrators.post(
@@ -198,6 +231,7 @@ def approve_link(
     summary="Refuse evidence",
     dependencies=[changes(resources.evidence)],
 )
+@needs(Permission.ACCOUNTS)
 def refuse_link(
     evidence_id: EvidenceId,
     body: ReasonRequest,
@@ -205,16 +239,15 @@ def refuse_link(
     parts: Parts,
     dry_run: DryRun = False,
     reason: ReasonHeader = None,
-) -> dict[str, Any]:
+) -> EvidenceDocument:
     """It stays refused when the source says it again."""
     author = author_of(caller, reason, body.reason)
     found = refuse_evidence(parts.registry, author, evidence_id, rehearse=dry_run)
     return evidence_document(found)
 
 
-def _linked_document(linked: Linked) -> dict[str, Any]:
-    return {
-        "account": account_document(linked.account),
-        "identities": [identity_document(identity) for identity in linked.identities],
-        "changed": linked.changed,
-    }
+def _looking(
+    parts: ServeParts, author: Author, dry_run: bool
+) -> AbstractContextManager[RegistryReader]:
+    """The registry as the change will find it; without one, as it is."""
+    return parts.registry.read() if dry_run else parts.registry.write(author)

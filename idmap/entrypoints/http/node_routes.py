@@ -7,7 +7,7 @@ is asked; trust chunks hold salted identities and go to enrolled nodes only.
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
@@ -15,47 +15,67 @@ from starlette.responses import Response, StreamingResponse
 from idmap.application.ports import Author
 from idmap.domain.errors import NotFound
 from idmap.entrypoints.http.callers import CallerAt, NodeRoute, OpenRoute
-from idmap.entrypoints.http.documents import NodeReport
+from idmap.entrypoints.http.machine_documents import EnvelopeDocument, NodeTargetDocument
+from idmap.entrypoints.http.openapi import carrying, failing
 from idmap.entrypoints.http.parts import Parts, ServeParts, running
+from idmap.entrypoints.http.request_documents import NodeReport
 
 nodes = APIRouter(route_class=NodeRoute, tags=["nodes"])
 anyone = APIRouter(route_class=OpenRoute, tags=["nodes"])
 
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the chunk.")]
 
+_CHUNK: Final[dict[int | str, dict[str, Any]]] = {
+    200: carrying("application/octet-stream", "The chunk.", binary=True)
+}
+_ENVELOPE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The envelope, with its SHA-256 as `ETag`.", "model": EnvelopeDocument},
+    304: {"description": "The node has it: see `If-None-Match`."},
+}
 
-@nodes.get("/v1/snapshot/manifest", summary="The signed manifest", response_class=Response)
+
+@nodes.get("/v1/snapshot/manifest", summary="The signed manifest", responses=_ENVELOPE)
 def show_manifest(parts: Parts, request: Request) -> Response:
     """The newest one; `ETag` is its SHA-256."""
     return _document(parts, request, "manifest")
 
 
-@nodes.get("/v1/snapshot/bans", summary="The signed ban list", response_class=Response)
+@nodes.get("/v1/snapshot/bans", summary="The signed ban list", responses=_ENVELOPE)
 def show_bans(parts: Parts, request: Request) -> Response:
     """The newest one."""
     return _document(parts, request, "bans")
 
 
-@nodes.get("/v1/snapshot/heartbeat", summary="The signed heartbeat", response_class=Response)
+@nodes.get("/v1/snapshot/heartbeat", summary="The signed heartbeat", responses=_ENVELOPE)
 def show_heartbeat(parts: Parts, request: Request) -> Response:
     """The service's clock, revision and ban counter."""
     return _document(parts, request, "heartbeat")
 
 
-@nodes.get("/v1/snapshot/trust/{sha256}", summary="A trust chunk", response_class=Response)
+@nodes.get(
+    "/v1/snapshot/trust/{sha256}",
+    summary="A trust chunk",
+    response_class=Response,
+    responses=_CHUNK,
+)
 def show_trust_chunk(sha256: Digest, parts: Parts) -> Response:
     """For enrolled nodes; no cache on the way may keep it."""
     return _chunk(parts, sha256, restricted=True)
 
 
-@anyone.get("/v1/snapshot/chunks/{sha256}", summary="A POSIX chunk", response_class=Response)
+@anyone.get(
+    "/v1/snapshot/chunks/{sha256}",
+    summary="A POSIX chunk",
+    response_class=Response,
+    responses={**_CHUNK, **failing(400, 404)},
+)
 def show_posix_chunk(sha256: Digest, parts: Parts) -> Response:
     """Named by its content, so it never changes."""
     return _chunk(parts, sha256, restricted=False)
 
 
 @nodes.post("/v1/nodes/self/report", summary="What this node has and masks")
-def post_report(body: NodeReport, caller: CallerAt, parts: Parts) -> dict[str, int]:
+def post_report(body: NodeReport, caller: CallerAt, parts: Parts) -> NodeTargetDocument:
     """Answers with what the node should have."""
     assert caller.credential is not None  # noqa: S101  # the node entrance takes nothing else
     name = caller.credential.name
@@ -76,7 +96,7 @@ def post_report(body: NodeReport, caller: CallerAt, parts: Parts) -> dict[str, i
     "/v1/events",
     summary="Signed documents as they come",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}}},
+    responses={200: carrying("text/event-stream", "It ends when the credential is revoked.")},
 )
 async def stream_events(caller: CallerAt, request: Request) -> StreamingResponse:
     """Server-sent events `manifest` (revision and SHA-256), `bans` and `heartbeat` (the envelopes)."""

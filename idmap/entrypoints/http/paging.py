@@ -6,46 +6,32 @@ the same from page to page. A page never holds more than `limit`, whatever the l
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import AwareDatetime
 
-from idmap.application.questions import Page
 from idmap.domain.errors import InvalidInput
 from idmap.domain.identity import Identity
 from idmap.domain.reasons import Reason
-from idmap.entrypoints.http.documents import identity_from
-
-Item = TypeVar("Item")
-
-_NO_ZERO_BYTE = r"^[^\x00]*$"
+from idmap.entrypoints.http.request_documents import NO_ZERO_BYTE, Moment, identity_from
 
 After = Annotated[
     str | None,
-    Query(max_length=300, pattern=_NO_ZERO_BYTE, description="The `next` of the page before."),
+    Query(max_length=300, pattern=NO_ZERO_BYTE, description="The `next` of the page before."),
 ]
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many on a page.")]
 
 
-def words(description: str, length: int = 64) -> Any:
+def words(description: str, length: int = 64, *, alias: str | None = None) -> Any:
     """A filter by text."""
-    return Query(max_length=length, pattern=_NO_ZERO_BYTE, description=description)
+    return Query(alias=alias, max_length=length, pattern=NO_ZERO_BYTE, description=description)
 
 
 Text = str | None
 Issuer = Annotated[Text, words("An issuer's exact string.", 2048)]
 Subject = Annotated[Text, words("With `issuer`: an identity.", 255)]
 Author = Annotated[Text, words("Exactly as the record writes it.", 2400)]
-Time = AwareDatetime | None
-
-
-def paged(
-    name: str, page: Page[Item], make: Callable[[Item], dict[str, Any]], **beside: Any
-) -> dict[str, Any]:
-    """One page as every list answers it."""
-    return {name: [make(item) for item in page.items], "next": page.next, **beside}
+Time = Moment | None
 
 
 def asked_identity(issuer: str | None, subject: str | None) -> Identity | None:

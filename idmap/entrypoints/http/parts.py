@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
+from idmap.application.differences import AssertedGroups
 from idmap.application.ports import (
     Clock,
     IssuerKeys,
@@ -17,6 +18,7 @@ from idmap.application.ports import (
 )
 from idmap.application.remembered import Remembered
 from idmap.application.verify_token import TokenVerifier
+from idmap.domain.guard import GuardLimits
 from idmap.entrypoints.http.metrics import ServeMetrics
 from idmap.entrypoints.http.stream import EventHub
 
@@ -35,10 +37,14 @@ class ServeParts:
     realm: str
     keys: IssuerKeys | None = None
     """For nodes that meet a key id before their trust.db does."""
+    guard: GuardLimits = field(default_factory=GuardLimits)
+    """From how many people other rules may take their entitlement at once."""
     site_numbers: tuple[SiteNumbers, ...] = ()
     """What a new range is compared with."""
     poll_seconds: float = 0.05
     """How often published documents are looked at; a ban waits this long at most before it is pushed."""
+    compare_seconds: float = 5.0
+    """How often what tokens asserted of groups is compared with what sources said."""
     max_streams: int = 4096
     """Open event streams; one per node, with room for reconnects."""
     keep_answers_seconds: int = 24 * 3600
@@ -52,6 +58,8 @@ class Running:
     parts: ServeParts
     metrics: ServeMetrics
     hub: EventHub
+    asserted: AssertedGroups
+    """What tokens asserted of groups since the last comparison."""
     seen_decisions: set[str] = field(default_factory=set)
     keys_in_use: set[tuple[str, str]] = field(default_factory=set)
     """Caller and `Idempotency-Key` of the requests that are being answered."""

@@ -8,16 +8,20 @@ Where HTTP itself refuses (405, 413), its own status stands beside the code.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Final, NotRequired
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
+from typing_extensions import TypedDict
 
 from idmap.domain.errors import IdmapError, TokenRefused
 from idmap.domain.reasons import REASONS, Reason
+from idmap.entrypoints.http.answers import exact
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -38,7 +42,7 @@ _BY_STATUS: Final[Mapping[int, tuple[Reason, ...]]] = {
         _R.ACCOUNT_UNKNOWN, _R.ACCOUNT_PENDING, _R.ACCOUNT_AWAITS_APPROVAL, _R.ACCOUNT_SUSPENDED, _R.ACCOUNT_EXPIRED,
         _R.ACCOUNT_CLOSED, _R.GRACE_ENDED, _R.BANNED, _R.NO_RULE_MATCHES, _R.DENIED_BY_RULE,
         _R.NODE_CLASS_REFUSED, _R.TOKEN_DEMANDED, _R.LOCAL_ACCOUNT,
-        _R.CREDENTIAL_REFUSED, _R.ROLE_MISSING, _R.DOOR_REFUSED,
+        _R.CREDENTIAL_REFUSED, _R.ROLE_MISSING, _R.OWN_CASE, _R.DOOR_REFUSED,
     ),
     404: (_R.NOT_FOUND,),
     409: (
@@ -46,7 +50,7 @@ _BY_STATUS: Final[Mapping[int, tuple[Reason, ...]]] = {
         _R.NUMBERS_FOREIGN, _R.GROUP_REPLACED, _R.POOL_FULL, _R.RULES_TAKE_AWAY,
         _R.TRANSITION_REFUSED, _R.REQUEST_RUNNING, _R.SECRET_GIVEN_ONCE,
         _R.IDENTITY_LINKED_ELSEWHERE, _R.IDENTITY_NOT_LINKABLE, _R.ROBOT_AND_PERSON,
-        _R.LAST_IDENTITY, _R.EVIDENCE_CONTRADICTED, _R.EVIDENCE_SETTLED,
+        _R.LAST_IDENTITY, _R.ACCOUNT_SHARED, _R.EVIDENCE_CONTRADICTED, _R.EVIDENCE_SETTLED,
         _R.GUARD_STOPPED, _R.PLAN_STALE, _R.ALREADY_RUNNING, _R.SNAPSHOT_OLDER, _R.SIGNER_REFUSED,
     ),
     412: (_R.VERSION_CONFLICT,),
@@ -59,7 +63,10 @@ _BY_STATUS: Final[Mapping[int, tuple[Reason, ...]]] = {
         _R.MANIFEST_UNTRUSTED, _R.DOWNLOAD_TAMPERED, _R.INSTALL_FAILED, _R.RECORD_BROKEN,
         _R.BACKUP_INVALID, _R.BACKUP_FOREIGN,
     ),
-    502: (_R.SOURCE_INCOMPLETE, _R.SOURCE_REFUSED, _R.SOURCE_GROUP_MISSING, _R.DOWNLOAD_FAILED),
+    502: (
+        _R.SOURCE_INCOMPLETE, _R.SOURCE_REFUSED, _R.SOURCE_GROUP_MISSING, _R.SOURCE_LACKS_FACTS,
+        _R.DOWNLOAD_FAILED,
+    ),
     503: (
         _R.ISSUER_UNAVAILABLE, _R.SNAPSHOT_EXPIRED, _R.CLOCK_SKEW, _R.AGENT_UNAVAILABLE,
         _R.SERVICE_UNAVAILABLE, _R.SOURCE_UNAVAILABLE, _R.SIGNER_UNAVAILABLE, _R.SCHEMA_MISMATCH,
@@ -72,7 +79,48 @@ STATUS: Final[Mapping[Reason, int]] = {
 }
 """Every reason's HTTP status; a test holds it complete."""
 
+_OF_HTTP: Final[Mapping[int, Reason]] = {
+    400: _R.REQUEST_INVALID,
+    404: _R.NOT_FOUND,
+    405: _R.REQUEST_INVALID,
+    413: _R.REQUEST_INVALID,
+    503: _R.SERVICE_UNAVAILABLE,
+}
+"""Where HTTP itself refuses."""
+
+
+@exact
+class ProblemDocument(TypedDict):
+    """A problem (RFC 9457)."""
+
+    type: Annotated[str, Field(examples=["urn:idmap:reason:version_conflict"])]
+    title: Annotated[str, Field(description="One sentence.")]
+    status: int
+    code: Annotated[str, Field(description="Stable; docs/error-codes.md lists them.")]
+    next_step: str
+    correlation_id: Annotated[str, Field(description="The same in the service's log.")]
+    detail: NotRequired[str]
+    concerns: NotRequired[Annotated[str, Field(description="The credential, or a token sent.")]]
+    pointer: NotRequired[
+        Annotated[str, Field(description="The place in the document sent (RFC 6901).")]
+    ]
+    findings: NotRequired[
+        Annotated[
+            list[dict[str, str]], Field(description="All that was found in rules that are refused.")
+        ]
+    ]
+    loses: NotRequired[Annotated[int, Field(description="Of `rules_take_away`: how many people.")]]
+    allowed: NotRequired[Annotated[int, Field(description="How many may, unless accepted.")]]
+    entitled: NotRequired[Annotated[int, Field(description="Of how many.")]]
+
+
 _log = structlog.get_logger("idmap.http")
+
+
+def codes_of(status: int) -> frozenset[Reason]:
+    """Every code that a problem with this status may have."""
+    of_http = {_OF_HTTP[status]} if status in _OF_HTTP else set()
+    return frozenset(_BY_STATUS.get(status, ())) | of_http
 
 
 def public_reason(error: IdmapError) -> Reason:
@@ -95,10 +143,11 @@ def problem(
     status: int | None = None,
     concerns: str | None = None,
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Response:
     """One problem document."""
     code = status or STATUS[reason]
-    body: dict[str, Any] = {
+    body: ProblemDocument = {
         "type": f"urn:idmap:reason:{reason}",
         "title": REASONS[reason].sentence,
         "status": code,
@@ -111,7 +160,7 @@ def problem(
     if concerns:
         body["concerns"] = concerns
     return JSONResponse(
-        body,
+        {**body, **(more or {})},
         status_code=code,
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store", **(headers or {})},
@@ -169,6 +218,7 @@ async def _on_idmap_error(request: Request, error: Exception) -> Response:
         detail=error.detail if sees_detail else None,
         concerns=concerns,
         headers=headers,
+        more=error.more if sees_detail else None,
     )
 
 
@@ -189,9 +239,18 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class
-    known = {404: Reason.NOT_FOUND, 503: Reason.SERVICE_UNAVAILABLE}
-    reason = known.get(error.status_code, Reason.REQUEST_INVALID)
+    reason = _OF_HTTP.get(error.status_code, Reason.REQUEST_INVALID)
     log_refusal(request, reason, f"HTTP {error.status_code}", reason, error.status_code)
-    return problem(
-        reason, correlation_id_of(request), status=error.status_code, headers=error.headers
-    )
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _allowed(request)
+    return problem(reason, correlation_id_of(request), status=error.status_code, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the path (RFC 9110 §10.2.1): the router names those of the first route with that path."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))

@@ -6,74 +6,82 @@ what was shown.
 
 from __future__ import annotations
 
+from typing import TypeVar
 from urllib.parse import quote
-
-from starlette.responses import JSONResponse, Response
 
 from idmap.application.account_named import find_account
 from idmap.application.ports import CredentialKind, RegistryReader
 from idmap.application.questions import BanQuestion
+from idmap.domain.accounts import Account
 from idmap.domain.errors import InvalidInput, NotFound
-from idmap.domain.groups import is_federated
 from idmap.domain.identity import Issuer
-from idmap.domain.issuer_document import profile_document
+from idmap.entrypoints.http.answers import One
 from idmap.entrypoints.http.changing import Given, Resource
 from idmap.entrypoints.http.conditions import EntityTag, Representation
 from idmap.entrypoints.http.documents import (
-    account_document,
+    BanDocument,
+    EvidenceDocument,
+    OneAccountDocument,
+    OneGroupDocument,
+    RecordedDocument,
     ban_document,
-    component_document,
     evidence_document,
-    group_document,
-    identity_document,
-    identity_from,
-    node_document,
+    listed_group_document,
+    one_account_document,
     recorded_document,
 )
+from idmap.entrypoints.http.machine_documents import (
+    ComponentDocument,
+    NodeDocument,
+    component_document,
+    node_document,
+)
+from idmap.entrypoints.http.policy_documents import IssuerDocument, issuer_document
+from idmap.entrypoints.http.request_documents import identity_from
+from idmap.entrypoints.http.rule_documents import PinDocument, RulesDocument, pin_document
+
+D = TypeVar("D")
 
 
-def show(resource: Resource, reader: RegistryReader, given: Given) -> Response:
+def show(resource: Resource[D], reader: RegistryReader, given: Given) -> One[D]:
     """The answer to a GET of one thing, with its `ETag`. Raises NotFound."""
     found = resource(reader, given)
     if found is None:
         named = " ".join([*given.path.values(), *given.query.values()])
         raise NotFound(f"{named[:100]!r}")
-    return JSONResponse(found.document, headers={"ETag": str(found.tag)})
+    return One(found.document, headers={"ETag": str(found.tag)})
 
 
-def account(reader: RegistryReader, given: Given) -> Representation | None:
+def account(reader: RegistryReader, given: Given) -> Representation[OneAccountDocument] | None:
     """`/v1/accounts/{name}`: with identities and bans."""
     found = find_account(reader, given.path["name"])
     if found is None:
         return None
+    return Representation.of(shown_account(reader, found), f"/v1/accounts/{found.username}")
+
+
+def shown_account(reader: RegistryReader, found: Account) -> OneAccountDocument:
+    """As its own page shows it."""
     identities = reader.identities_of(found.account_id)
     bans = reader.page_of_bans(BanQuestion(account_id=found.account_id), limit=1000)
-    document = {
-        **account_document(found),
-        "identities": [identity_document(identity) for identity in identities],
-        "bans": [ban_document(ban) for ban in bans.items],
-    }
-    return Representation.of(document, f"/v1/accounts/{found.username}")
+    return one_account_document(found, identities, bans.items)
 
 
-def group(reader: RegistryReader, given: Given) -> Representation | None:
+def group(reader: RegistryReader, given: Given) -> Representation[OneGroupDocument] | None:
     """`/v1/groups/{name}`: by name or by gid number, with the accounts that hold it as a secondary group."""
     found = reader.find_group(given.path["name"])
     if found is None:
         return None
     federated, posix = found
-    document = {
-        **group_document(posix),
-        "issuer": federated.issuer,
-        "path": federated.path,
+    document: OneGroupDocument = {
+        **listed_group_document(found),
         "id": reader.group_ids().get(federated),
-        "local": not is_federated(federated),
         "members": list(reader.members_of(federated)),
     }
     return Representation.of(document, f"/v1/groups/{posix.name}")
 
 
-def identity(reader: RegistryReader, given: Given) -> Representation | None:
+def identity(reader: RegistryReader, given: Given) -> Representation[RecordedDocument] | None:
     """`/v1/identities?issuer=…&subject=…`; one never seen has no groups and no account.
 
     What changes an identity may name it in the body instead, as `{"identity": {"issuer": …, "subject": …}}`.
@@ -95,7 +103,7 @@ def identity(reader: RegistryReader, given: Given) -> Representation | None:
     )
 
 
-def issuer(reader: RegistryReader, given: Given) -> Representation | None:
+def issuer(reader: RegistryReader, given: Given) -> Representation[IssuerDocument] | None:
     """`/v1/issuers?issuer=…`: the profile. A PUT names the issuer in the body."""
     wanted = given.query.get("issuer")
     if wanted is None and isinstance(given.body, dict):
@@ -103,14 +111,16 @@ def issuer(reader: RegistryReader, given: Given) -> Representation | None:
     for profile in reader.issuers():
         if profile.issuer == wanted:
             return Representation.of(
-                profile_document(profile), f"/v1/issuers?issuer={quote(Issuer(wanted), safe='')}"
+                issuer_document(profile), f"/v1/issuers?issuer={quote(Issuer(wanted), safe='')}"
             )
     return None
 
 
-def rules(reader: RegistryReader, given: Given) -> Representation | None:
-    """`/v1/rules`, or one version of them: a version never changes, so it is its own tag."""
+def rules(reader: RegistryReader, given: Given) -> Representation[RulesDocument] | None:
+    """`/v1/rules`, or one version of them: a version never changes, so it is its own tag. Which one is in force may
+    change beside it."""
     asked = given.path.get("version")
+    in_force = reader.rules().version
     if asked is None:
         version, document = reader.rules_document() or (0, None)
         location = "/v1/rules"
@@ -120,11 +130,23 @@ def rules(reader: RegistryReader, given: Given) -> Representation | None:
             return None
         version, document = found
         location = f"/v1/rules/versions/{version}"
-    answer = {"version": version, "document": document}
-    return Representation(answer, location, EntityTag(str(version)))
+    answer: RulesDocument = {
+        "version": version,
+        "document": None if document is None else dict(document),
+        "in_force": in_force,
+    }
+    same = version == in_force
+    tag = str(version) if same and asked is None else f"{version}-of-{in_force}"
+    return Representation(answer, location, EntityTag(tag))
 
 
-def ban(reader: RegistryReader, given: Given) -> Representation | None:
+def rules_pin(reader: RegistryReader, _given: Given) -> Representation[PinDocument]:
+    """`/v1/rules/pin`: there is always one to show, pinned or not."""
+    newest = (reader.rules_document() or (0, None))[0]
+    return Representation.of(pin_document(reader.rules_pin(), newest), "/v1/rules/pin")
+
+
+def ban(reader: RegistryReader, given: Given) -> Representation[BanDocument] | None:
     """`/v1/bans/{ban_id}`, until it is lifted."""
     found = reader.find_ban(int(given.path["ban_id"]))
     if found is None:
@@ -132,7 +154,7 @@ def ban(reader: RegistryReader, given: Given) -> Representation | None:
     return Representation.of(ban_document(found), f"/v1/bans/{found.ban_id}")
 
 
-def evidence(reader: RegistryReader, given: Given) -> Representation | None:
+def evidence(reader: RegistryReader, given: Given) -> Representation[EvidenceDocument] | None:
     """`/v1/links/evidence/{evidence_id}`: its tag changes when somebody else lays the same claim."""
     found = reader.find_evidence(int(given.path["evidence_id"]))
     if found is None:
@@ -140,7 +162,7 @@ def evidence(reader: RegistryReader, given: Given) -> Representation | None:
     return Representation.of(evidence_document(found), f"/v1/links/evidence/{found.evidence_id}")
 
 
-def node(reader: RegistryReader, given: Given) -> Representation | None:
+def node(reader: RegistryReader, given: Given) -> Representation[NodeDocument] | None:
     """`/v1/nodes/{name}` of an enrolled node: its tag changes with each of its reports."""
     found = reader.find_node(given.path["name"])
     if found is None:
@@ -149,7 +171,7 @@ def node(reader: RegistryReader, given: Given) -> Representation | None:
     return Representation.of(document, f"/v1/nodes/{quote(found.name, safe='')}")
 
 
-def component(reader: RegistryReader, given: Given) -> Representation | None:
+def component(reader: RegistryReader, given: Given) -> Representation[ComponentDocument] | None:
     """`/v1/components/{name}` with a credential in force."""
     found = reader.find_machine(CredentialKind.COMPONENT, given.path["name"])
     if found is None:

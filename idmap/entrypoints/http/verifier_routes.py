@@ -7,10 +7,9 @@ digest, for the node's own trust.db to look up, so that what is masked on a node
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 
+from idmap.domain.demands import require_demands
 from idmap.domain.doors import DoorKind, parse_door
 from idmap.domain.errors import IdmapError, InvalidInput, NotFound, Refused, TokenRefused
 from idmap.domain.identity import identity_digest
@@ -18,14 +17,22 @@ from idmap.domain.issuers import find_profile
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 from idmap.entrypoints.http.callers import CallerAt, ComponentRoute
-from idmap.entrypoints.http.documents import IntrospectRequest, KeyRequest
+from idmap.entrypoints.http.door_documents import (
+    IntrospectedDocument,
+    KeyDocument,
+    NotIntrospectedDocument,
+)
+from idmap.entrypoints.http.openapi import failing
 from idmap.entrypoints.http.parts import Parts, running
+from idmap.entrypoints.http.request_documents import IntrospectRequest, KeyRequest
 
 router = APIRouter(route_class=ComponentRoute, tags=["nodes"])
 
 
-@router.post("/v1/nodes/self/keys", summary="A key that trust.db does not have")
-def find_key(body: KeyRequest, caller: CallerAt, parts: Parts, request: Request) -> dict[str, Any]:
+@router.post(
+    "/v1/nodes/self/keys", summary="A key that trust.db does not have", responses=failing(404)
+)
+def find_key(body: KeyRequest, caller: CallerAt, parts: Parts, request: Request) -> KeyDocument:
     """The issuer's key of that id, after one bounded fetch at most; else 404."""
     assert caller.credential is not None  # noqa: S101  # the component entrance takes nothing else
     if not any(parse_door(door).kind is DoorKind.SSH for door in caller.credential.doors):
@@ -46,7 +53,7 @@ def find_key(body: KeyRequest, caller: CallerAt, parts: Parts, request: Request)
 @router.post("/v1/nodes/self/introspect", summary="Whose opaque token is it?")
 def introspect(
     body: IntrospectRequest, caller: CallerAt, parts: Parts, request: Request
-) -> dict[str, Any]:
+) -> IntrospectedDocument | NotIntrospectedDocument:
     """`identity`, or `refused` with the reason for the node's log; `proved`: whether a person may see it."""
     assert caller.credential is not None  # noqa: S101  # the component entrance takes nothing else
     door = parse_door(body.door)
@@ -57,10 +64,13 @@ def introspect(
     remembered = running(request).parts.remembered
     try:
         token = Secret(body.token.get_secret_value())
-        claims = parts.verifier.verify(token, door, parts.clock())
+        at = parts.clock()
+        claims = parts.verifier.verify(token, door, at)
+        rules = remembered.get("rules", lambda reader: reader.rules())
+        require_demands(rules.demands, claims, door, at)
     except IdmapError as error:
         proved = isinstance(error, TokenRefused) and error.proved
-        return {"refused": str(error.reason), "proved": proved}
+        return {"refused": error.reason, "proved": proved}
     salt = remembered.get("salt", lambda reader: reader.salt())
     return {
         "identity": identity_digest(salt, claims.identity).hex(),

@@ -10,7 +10,7 @@ it looks at what issuers and tokens are banned; when that cannot be told, nobody
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import structlog
@@ -18,6 +18,7 @@ import structlog
 from idmap.application.introspect import is_opaque
 from idmap.application.ports import Clock
 from idmap.application.verify_token import TokenVerifier
+from idmap.domain.demands import Demand, require_demands
 from idmap.domain.doors import Door
 from idmap.domain.errors import IdmapError, TokenRefused
 from idmap.domain.identity import Identity, Issuer
@@ -37,6 +38,10 @@ class KnownAccounts(Protocol):
 
     def find_account_by_digest(self, digest: bytes) -> tuple[int, str] | None:
         """The same, by the identity's salted digest."""
+        ...
+
+    def demands(self) -> Iterable[Demand]:
+        """What tokens must prove at ssh doors."""
         ...
 
 
@@ -119,6 +124,7 @@ class Judge:
         claims = self._verifier.verify(secret, self._door, at)
         if self._banned.is_banned(claims.identity.issuer, claims.token_id, at):
             raise TokenRefused(Reason.BANNED, claims.identity.issuer, proved=True)
+        require_demands(self._accounts.demands(), claims, self._door, at)
         return self._accounts.find_account(claims.identity), claims.token_id
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from idmap.application.ports import Clock, Registry, Source
 from idmap.application.provision import RunRequest, run_provision
 from idmap.application.provision_report import ProvisionReport
-from idmap.domain.provisioning import GuardLimits
+from idmap.domain.guard import GuardLimits
 
 
 def new_run_id(at: int) -> str:

@@ -165,6 +165,8 @@ def test_userdb_records_say_when_an_account_ends() -> None:
     }
     assert record("bob.user")["notAfterUSec"] == 20_002 * day
     assert record("carol.user")["locked"] is True
+    assert record(f"{'u' * 32}.user")["locked"] is True, "for nodes of other classes"
+    assert "locked" not in record("alice.user")
     assert record("Dave.X+y.user")["notAfterUSec"] == 20_001 * day
     assert record("lab.group") == {"disposition": "regular", "gid": 300_001, "groupName": "lab"}
     assert files["200000.user"] == Link("alice.user")

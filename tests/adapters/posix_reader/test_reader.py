@@ -173,6 +173,8 @@ def test_verify_names_what_is_broken(small: Path) -> None:
     assert broken(small, big + 12, struct.pack("<II", second, first)) == ["group big-group"]
     assert "group big-group" in broken(small, big + 12, struct.pack("<II", first, first))
     assert broken(small, groups, b"\xff\xff") == ["records"]
+    assert broken(small, 4096 + 36, b"\3") == [], "both flags are known"
+    assert broken(small, 4096 + 36, b"\4") == ["records"], "no other is"
 
 
 def test_verify_finds_an_index_entry_that_only_a_search_would_miss(small: Path) -> None:

@@ -22,7 +22,7 @@ from idmap.adapters.sql.restore import Given, RestoreReport, RestoreRequest, res
 from idmap.application.ports import Author
 from idmap.domain.errors import IdmapError
 from idmap.domain.names import GroupName
-from idmap.domain.provisioning import OpenGroup
+from idmap.domain.plans import OpenGroup
 from idmap.domain.reasons import Reason
 from tests.support.postgresql import cluster
 from tests.support.registry_scenes import AUTHOR, LATER, NOW, furnish, open_one, person

@@ -31,7 +31,7 @@ from idmap.application.ports import Author, CredentialKind
 from idmap.domain.accounts import Account
 from idmap.domain.errors import IdmapError
 from idmap.domain.names import GroupName
-from idmap.domain.provisioning import OpenGroup
+from idmap.domain.plans import OpenGroup
 from idmap.domain.reasons import Reason
 from tests.support.registry_scenes import (
     AUTHOR,

@@ -25,7 +25,7 @@ from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.names import GroupName
 from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.provisioning import OpenGroup
+from idmap.domain.plans import OpenGroup
 from idmap.domain.reasons import Reason
 from tests.support.registry_scenes import (
     AUTHOR,

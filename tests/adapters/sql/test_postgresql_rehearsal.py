@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from idmap.application.ports import CredentialKind, RegistryWriter, RunRecord
 from idmap.domain.accounts import AccountEvent
-from idmap.domain.provisioning import OpenGroup
+from idmap.domain.plans import OpenGroup
 from tests.support.postgresql import FreshRegistry, cluster, make_postgresql_registry
 from tests.support.registry_scenes import (
     AUTHOR,

@@ -171,3 +171,18 @@ def test_an_older_one_is_not_opened_before_it_is_upgraded(dump: Path, tmp_path: 
         SqlRegistry.open(url)
     upgrade(url)
     SqlRegistry.open(url).close()
+
+
+def test_rules_of_before_have_no_reason_and_can_be_pinned(upgraded: SqlRegistry) -> None:
+    """Nothing was pinned; the newest version is in force, and stays readable."""
+    with upgraded.read() as reader:
+        versions = reader.page_of_rules().items
+        assert reader.rules_pin() is None
+    assert [version.reason for version in versions] == [""] * len(versions)
+    assert [version.in_force for version in versions] == [
+        number == 0 for number in range(len(versions))
+    ]
+    if versions:
+        with upgraded.write(AUTHOR) as writer:
+            assert writer.pin_rules(versions[-1].version).reason == AUTHOR.reason
+            assert writer.rules().version == versions[-1].version

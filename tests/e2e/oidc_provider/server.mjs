@@ -26,8 +26,9 @@ function newKey() {
   return { ...privateKey.export({ format: "jwk" }), kid: randomUUID(), alg: "RS256", use: "sig" };
 }
 
-// subject → groups, as told by the latest POST /mint for that subject
+// subject → groups and acr, as told by the latest POST /mint for that subject
 const groupsOf = new Map();
+const acrOf = new Map();
 
 const configuration = {
   cookies: { keys: [randomUUID()] },
@@ -49,7 +50,7 @@ const configuration = {
     claims: () => ({ sub: subject, groups: groupsOf.get(subject) ?? [] }),
   }),
   // A token for a resource says its person's groups itself; one for userinfo leaves that to userinfo.
-  extraTokenClaims: (_context, token) => (token.aud ? { groups: groupsOf.get(token.accountId) ?? [] } : undefined),
+  extraTokenClaims: (_context, token) => (token.aud ? said(token.accountId) : undefined),
   features: {
     devInteractions: { enabled: false },
     introspection: { enabled: true },
@@ -67,9 +68,15 @@ function resource(audience, seconds = LIFETIME, format = "jwt") {
   };
 }
 
-async function mint(provider, { sub, aud, scope = "ssh", groups = [], seconds = LIFETIME, format = "jwt" }) {
+function said(subject) {
+  const acr = acrOf.get(subject);
+  return { groups: groupsOf.get(subject) ?? [], ...(acr === undefined ? {} : { acr }) };
+}
+
+async function mint(provider, { sub, aud, scope = "ssh", groups = [], acr, seconds = LIFETIME, format = "jwt" }) {
   if (typeof sub !== "string" || (aud !== null && typeof aud !== "string")) throw new TypeError("sub and aud are strings");
   groupsOf.set(sub, groups);
+  acrOf.set(sub, acr);
   const client = await provider.Client.find(CLIENT);
   const grant = new provider.Grant({ accountId: sub, clientId: CLIENT });
   if (aud === null) grant.addOIDCScope(scope);

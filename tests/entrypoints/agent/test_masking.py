@@ -8,7 +8,7 @@ from idmap.adapters.node_files.trust_db import TrustDb
 from idmap.domain.errors import NodeInstallFailed
 from idmap.domain.groups import Group
 from idmap.domain.names import GroupName
-from idmap.domain.provisioning import OpenGroup
+from idmap.domain.plans import OpenGroup
 from idmap.domain.reasons import Reason
 from tests.support.registry_scenes import AUTHOR, ISSUER, STAFF, person
 from tests.support.snapshot_site import SnapshotSite, installed_groups, installed_users

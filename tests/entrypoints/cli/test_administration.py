@@ -272,8 +272,13 @@ def test_rules_are_tried_saved_and_versioned(service: Service, tmp_path: Path) -
     assert stale.exit_code == 1
     assert "[version_conflict]" in stale.stderr
     assert "Next:" in stale.stderr
-    saved = service.run("rules", "apply", str(file), *WHY, "--expect-version", "1")
-    assert (saved.exit_code, saved.stdout) == (0, "Saved as version 2.\n")
+    apply = ("rules", "apply", str(file), *WHY, "--expect-version", "1")
+    refused = service.run(*apply)
+    assert refused.exit_code == 1
+    assert "[rules_take_away]" in refused.stderr
+    saved = service.run(*apply, "--accept-loss", "1")
+    assert saved.exit_code == 0
+    assert "Saved as version 2. Of 1 people, 1 lose theirs." in saved.stdout
     versions = service.json("rules", "versions")["versions"]
     assert [(v["version"], v["rules"]) for v in versions] == [(2, 0), (1, 1)]
     assert json.loads(service.run("rules", "show", "--version", "1").stdout) == RULES
@@ -482,7 +487,7 @@ def test_plain_http_is_for_loopback_only(service: Service) -> None:
     assert (result.exit_code, "https" in result.stderr) == (2, True)
 
 
-ASKS_NOBODY = {("issuers", "profiles")}
+ASKS_NOBODY = {("rules", "schema"), ("issuers", "profiles")}
 """Commands that print what this program knows by itself."""
 
 

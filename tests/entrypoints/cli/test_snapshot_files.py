@@ -49,7 +49,8 @@ def compile_text(entries: Entries, directory: Path, *, shuffled: bool = False) -
 def test_text_compiled_and_exported_is_the_same_text(tmp_path: Path) -> None:
     """passwd and group → posix.db → passwd and group, byte for byte, whatever the order of the input."""
     made = random_entries(2, 200, 30)
-    users = [replace(u, state=AccountState.ACTIVE, grace_day=0, last_day=0) for u in made.users]
+    plain = {"state": AccountState.ACTIVE, "grace_day": 0, "last_day": 0}
+    users = [replace(u, **plain, elsewhere=False, token_only=False) for u in made.users]
     users = [
         replace(u, secondary=tuple(g for g in u.secondary if g != u.gid_number)) for u in users
     ]
@@ -123,8 +124,13 @@ def test_show_tells_of_the_file_an_account_or_a_group(small: Path) -> None:
     by_name = json.loads(idmap_snapshot("show", small, "bob", "--json").stdout)
     assert by_name == json.loads(idmap_snapshot("show", small, "200001", "--json").stdout)
     assert (by_name["state"], by_name["grace_day"]) == ("grace", "2024-10-05")
+    assert (by_name["elsewhere"], by_name["token_only"]) == (False, False)
     text = idmap_snapshot("show", small, "alice").stdout
     assert "lab (300001), big-group (300002)" in text
+    assert text.count("admitted") == 2
+    text = idmap_snapshot("show", small, "299999").stdout
+    assert "refused: for other node classes" in text
+    assert "refused: a token is demanded" in text
     members = idmap_snapshot("show", small, "--group", "300002").stdout
     assert "alice, carol" in members
     missed = idmap_snapshot("show", small, "mallory")
@@ -137,7 +143,7 @@ def test_diff_tells_who_came_who_went_and_what_changed(small: Path, tmp_path: Pa
     old = small_entries()
     users = [u for u in old.users if u.username != "carol"]
     users[0] = replace(users[0], username="alicia", shell="/bin/zsh", secondary=(300_002, 300_005))
-    users[1] = replace(users[1], state=AccountState.SUSPENDED, grace_day=0)
+    users[1] = replace(users[1], state=AccountState.SUSPENDED, grace_day=0, elsewhere=True)
     users.append(user("erin", 200_077))
     groups = {
         "proj": 300_000,
@@ -164,6 +170,7 @@ def test_diff_tells_who_came_who_went_and_what_changed(small: Path, tmp_path: Pa
         "~ user bob (200001)",
         "    state: grace -> suspended",
         "    grace_day: 2024-10-05 -> none",
+        "    elsewhere: False -> True",
     ]
     document = json.loads(idmap_snapshot("diff", small, new, "--json").stdout)
     assert document["same"] is False

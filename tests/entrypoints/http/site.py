@@ -6,6 +6,7 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
@@ -114,12 +115,8 @@ class Site:
 
     def token(self, subject: str = "alice", door: Door = API, **changes: Any) -> str:
         """A token of one person for one door; members of hpc unless the test says otherwise."""
-        now = self.clock.now
-        given = {"sub": subject, "aud": AUDIENCES[door], "iat": now - 10, "exp": now + 3600}
-        person = {"groups": ["hpc", "hpc/gpu"], "preferred_username": subject}
-        token = mint(claims(API, **{**given, **person, **changes}))
-        self.minted.append(token.reveal())
-        return token.reveal()
+        self.minted.append(token_of(subject, door, self.clock.now, **changes))
+        return self.minted[-1]
 
     def ask(
         self, method: str, path: str, credential: str | None = None, **options: Any
@@ -154,6 +151,13 @@ class Site:
         self.store.put_document(name, encode_envelope(Envelope(kind, payload, {"k": b"s"})))
 
 
+def token_of(subject: str, door: Door, now: int = NOW, **changes: Any) -> str:
+    """A member of hpc shows this."""
+    given = {"sub": subject, "aud": AUDIENCES[door], "iat": now - 10, "exp": now + 3600}
+    person = {"groups": ["hpc", "hpc/gpu"], "preferred_username": subject}
+    return mint(claims(API, **{**given, **person, **changes})).reveal()
+
+
 def trusted(**changes: Any) -> IssuerProfile:
     """The issuer of the site, whose tokens may be recorded."""
     doors = {door: frozenset({audience}) for door, audience in AUDIENCES.items()}
@@ -162,9 +166,17 @@ def trusted(**changes: Any) -> IssuerProfile:
 
 def make_site(directory: Path) -> Iterator[Site]:
     """A site with an issuer, ranges, rules, and one credential of each kind."""
-    clock = Clock()
     shutil.copytree(_template(), directory, dirs_exist_ok=True)
-    registry = SqlRegistry.open(f"sqlite:///{directory}/registry.db", clock)
+    with open_site(directory) as site, site.client:
+        yield site
+
+
+@contextmanager
+def open_site(directory: Path, registry: SqlRegistry | None = None) -> Iterator[Site]:
+    """The site whose registry lies there, or is given. Whoever enters its client has the event stream running."""
+    clock = Clock()
+    if registry is None:
+        registry = SqlRegistry.open(f"sqlite:///{directory}/registry.db", clock)
     store = DirectorySnapshotStore(directory / "snapshot")
     numbers = count(1)
     secrets = {name: _secret_of(name) for _, name in _CREDENTIALS}
@@ -199,9 +211,11 @@ def make_site(directory: Path) -> Iterator[Site]:
         poll_seconds=0.02,
     )
     app = create_app(parts)
-    with TestClient(app, raise_server_exceptions=True, base_url="https://idmap.example") as client:
+    client = TestClient(app, raise_server_exceptions=True, base_url="https://idmap.example")
+    try:
         yield Site(registry, store, clock, app, client, secrets)
-    registry.close()
+    finally:
+        registry.close()
 
 
 def _state(reader: RegistryReader) -> tuple[int, ...]:
@@ -215,6 +229,13 @@ def _template() -> Path:
     atexit.register(kept.cleanup)
     clock = Clock()
     registry = SqlRegistry.create(f"sqlite:///{kept.name}/registry.db", clock)
+    furnish(registry, clock)
+    registry.close()
+    return Path(kept.name)
+
+
+def furnish(registry: Registry, clock: Clock) -> None:
+    """What every site has."""
     with registry.write(SETUP) as writer:
         writer.save_issuer(trusted())
         writer.add_range(NumberRange("people", RangePurpose.PEOPLE, 200000, 200099))
@@ -230,8 +251,6 @@ def _template() -> Path:
                 at=clock(),
             )
         writer.revoke_credential(CredentialKind.NODE, "gone1")
-    registry.close()
-    return Path(kept.name)
 
 
 def _secret_of(name: str) -> str:

@@ -144,7 +144,7 @@ def test_a_change_of_what_was_read_is_made_once(people: Site, name: str) -> None
     assert _change(people, name, **{"If-Match": tag}).status_code == 412
 
 
-@pytest.mark.parametrize("name", ["suspend", "issuer", "rules"])
+@pytest.mark.parametrize("name", ["suspend", "issuer"])
 def test_the_answer_to_a_change_carries_the_new_tag(people: Site, name: str) -> None:
     made = _change(people, name, **{"If-Match": "*"})
     shown = _ask(people, "GET", made.headers["content-location"])
@@ -449,10 +449,10 @@ def test_openapi_tells_of_headers_and_failures(site: Site) -> None:
         for method in route.methods or ():
             operation = paths[route.path][method.lower()]
             named = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "header"}
-            assert "4XX" in operation["responses"]
+            assert {"400", "401", "403", "404", "500", "503"} <= set(operation["responses"])
             if method not in READING:
                 assert {"If-Match", "If-None-Match", "Idempotency-Key"} <= named
-                assert {"409", "412", "422"} <= set(operation["responses"])
+                assert {"409", "412", "413", "422"} <= set(operation["responses"])
             elif "{" in route.path:
                 assert "If-None-Match" in named
                 assert "304" in operation["responses"]
@@ -460,7 +460,7 @@ def test_openapi_tells_of_headers_and_failures(site: Site) -> None:
     assert any(isinstance(route, APIRoute) for route in site.app.routes)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"[" * 100_000, b"9" * 5000])
 def test_a_body_where_none_is_asked_for_is_no_failure(site: Site, body: bytes) -> None:
     """Clients that send a content type with every request, and an empty body with a DELETE."""
     node = {"name": "login9", "node_class": "login", "reason": "a test"}

@@ -49,6 +49,14 @@ def test_nothing_unproved_has_a_reason_of_its_own() -> None:
         ("GET", "/v1/accounts?after=alice", 400, "request_invalid", {}),
         ("GET", "/v1/accounts?prefix=a%00", 400, "request_invalid", {}),
         ("GET", "/v1/changes?account=nobody", 404, "not_found", {}),
+        ("GET", "/v1/changes?until=0.5", 400, "request_invalid", {}),
+        ("GET", "/v1/changes?until=17000000000000", 400, "request_invalid", {}),
+        ("GET", "/v1/accounts?grace_before=0", 400, "request_invalid", {}),
+        ("GET", "/v1/accounts/a%00", 400, "request_invalid", {}),
+        ("GET", "/v1/explain", 400, "request_invalid", {}),
+        ("GET", "/v1/explain?issuer=https://x/", 400, "request_invalid", {}),
+        ("GET", "/v1/explain?account=alice&door=cellar", 400, "request_invalid", {}),
+        ("GET", "/v1/explain?account=nobody", 404, "not_found", {}),
         ("GET", "/v1/identities?issuer=x&subject=%C3%A9", 400, "request_invalid", {}),
         ("DELETE", "/v1/bans/7", 404, "not_found", {}),
         ("DELETE", "/v1/nodes/nobody", 404, "not_found", {}),
@@ -63,6 +71,14 @@ def test_nothing_unproved_has_a_reason_of_its_own() -> None:
         ("POST", "/v1/bans", 404, "not_found", {"json": {"account": "nobody"}}),
         ("POST", "/v1/bans", 400, "request_invalid", {"json": {"account": "a", "until": "soon"}}),
         ("POST", "/v1/bans", 400, "request_invalid", {"json": {"account": "a", "surprise": 1}}),
+        (
+            "POST",
+            "/v1/bans",
+            400,
+            "request_invalid",
+            {"json": {"account": "a", "until": 4e9 + 0.5}},
+        ),
+        ("POST", "/v1/bans", 400, "request_invalid", {"json": {"account": "a\x00"}}),
         ("POST", "/v1/explain", 400, "request_invalid", {"json": {}}),
         ("POST", "/v1/components", 400, "request_invalid", {"json": {"name": "x", "doors": []}}),
         (
@@ -98,7 +114,7 @@ def test_every_refusal_has_the_same_shape(
     body = answer.json()
     assert (answer.status_code, body["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
-    assert set(body) - {"detail", "concerns"} == SHAPE
+    assert set(body) - {"detail", "concerns", "pointer"} == SHAPE
     assert body["status"] == status
     assert body["type"] == f"urn:idmap:reason:{code}"
     assert (body["title"], body["next_step"]) == (
@@ -106,6 +122,74 @@ def test_every_refusal_has_the_same_shape(
         REASONS[Reason(code)].next_step,
     )
     assert body["correlation_id"] == answer.headers["idmap-correlation-id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/issuers", "DELETE, GET, PUT"),
+        ("/v1/bans/1", "DELETE, GET"),
+        ("/v1/accounts", "GET"),
+        ("/healthz", "GET"),
+    ],
+)
+def test_a_method_that_a_path_has_not_is_told_all_that_it_has(
+    site: Site, path: str, methods: str
+) -> None:
+    """RFC 9110 §15.5.6: not those of the first route with that path alone."""
+    answer = site.ask("PATCH", path)
+    assert (answer.status_code, answer.json()["code"]) == (405, "request_invalid")
+    assert answer.headers["allow"] == methods
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '"\\ud800"',
+        '{"\\udfff": 1}',
+        '"a\\u0000"',
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "[" * 400 + "]" * 400,
+    ],
+    ids=["half a pair", "half a pair as a name", "zero byte", "nan", "infinity", "huge", "deep"],
+)
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/v1/rules", '{"format": 1, "classes": ODD}'),
+        ("PUT", "/v1/issuers", '{"issuer": "https://x/", "subject_claim": ODD}'),
+        ("PUT", "/v1/issuers", '{"issuer": "https://x/", "required_assurance": [ODD]}'),
+        ("POST", "/v1/rules/test", '{"document": {"format": 1, "classes": {"u": ODD}}}'),
+    ],
+)
+def test_a_document_that_could_not_be_kept_is_refused(
+    site: Site, method: str, path: str, body: str, odd: str
+) -> None:
+    """JSON may spell it; no database keeps it, and the answer could not say it again."""
+    headers = {"Content-Type": "application/json"}
+    content = body.replace("ODD", odd).encode()
+    answer = site.ask(method, path, "bootstrap", content=content, headers=headers)
+    assert answer.status_code in {400, 422}, answer.text
+    assert answer.json()["code"] in {"request_invalid", "rule_invalid"}
+
+
+@pytest.mark.parametrize("member", ["revision", "ban_counter"])
+@pytest.mark.parametrize("value", [False, "3", 3.5, None])
+def test_a_number_in_a_body_is_a_number(site: Site, member: str, value: object) -> None:
+    """`false` is not nought: JSON has numbers, and OpenAPI says so."""
+    report = {"revision": 3, "ban_counter": 1, member: value}
+    answer = site.ask("POST", "/v1/nodes/self/report", "login1", json=report)
+    assert (answer.status_code, answer.json()["code"]) == (400, "request_invalid")
+
+
+@pytest.mark.parametrize("length", [b"9" * 5000, b"-1", b"one"])
+def test_a_length_that_is_none_is_refused(site: Site, length: bytes) -> None:
+    """Python refuses to read thousands of digits as a number; that is no failure of the service."""
+    headers = {"Content-Type": "application/json", "Content-Length": length}
+    answer = site.ask("PUT", "/v1/rules", "bootstrap", content=b"{}", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "request_invalid")
 
 
 def test_the_detail_is_for_administrators_and_components(site: Site) -> None:

@@ -48,7 +48,8 @@ def with_records(site: SnapshotSite, *lines: str, chunk: str = "users-00") -> Ma
 def user(name: str, uid: object = 200_900, gid: object = 300_000, gids: str = "", **f: str) -> str:
     """One user line."""
     state, home = f.get("state", "active"), f.get("home", f"/home/{name}")
-    return f"user\t{name}\t{uid}\t{gid}\t{state}\t0\t0\t{home}\t/bin/sh\t{name}\t{gids}"
+    line = f"user\t{name}\t{uid}\t{gid}\t{state}\t0\t0\t{home}\t/bin/sh\t{name}\t{gids}"
+    return f"{line}\t{f['places']}" if "places" in f else line
 
 
 def unlinked(manifest: Manifest) -> Manifest:
@@ -71,6 +72,9 @@ def refused(site: SnapshotSite, payload: bytes | Manifest, *, approve_shrink: bo
 def test_a_sound_manifest_is_signed(site: SnapshotSite) -> None:
     """Against which the refusals mean something."""
     site.desk.sign_manifest(encode_manifest(with_records(site, user("carol"))))
+    places = user("carol", places="*,-login\tgpu,scratch")
+    manifest = replace(with_records(site, places), token_only=frozenset({"login", "secure"}))
+    site.desk.sign_manifest(encode_manifest(manifest))
 
 
 CHANGES: dict[str, tuple[Callable[[Manifest], Manifest], str]] = {
@@ -99,6 +103,14 @@ CHANGES: dict[str, tuple[Callable[[Manifest], Manifest], str]] = {
     "a window up to 2^31": (
         lambda m: replace(m, windows=Windows(m.windows.uid, ((300_000, 2**31),))),
         "window",
+    ),
+    "a token-only class that is none": (
+        lambda m: replace(m, token_only=frozenset({"Login"})),
+        "ValueError",
+    ),
+    "more token-only classes than there can be": (
+        lambda m: replace(m, token_only=frozenset(f"c{n}" for n in range(65))),
+        "TypeError",
     ),
     "too many windows": (
         lambda m: replace(m, windows=Windows(m.windows.uid * 17, m.windows.gid)),
@@ -142,6 +154,25 @@ RECORDS: dict[str, tuple[str, str]] = {
     "grace without its day": (user("carol", state="grace"), "state"),
     "a home that is no path": (user("carol", home="home"), "absolute"),
     "a control character": (user("carol", home="/home/\x07"), "control"),
+    "node classes that say nothing": (user("carol", places="*\t"), "local groups ''"),
+    "node classes in another order": (user("carol", places="login,gpu\t"), "node classes"),
+    "a node class that is none": (user("carol", places="Login\t"), "node classes"),
+    "local groups in another order": (user("carol", places="*\tscratch,gpu"), "local groups"),
+    "a local group twice": (user("carol", places="*\tgpu,gpu"), "local groups"),
+    "a local group without a name": (user("carol", places="*\tgpu,"), "local groups"),
+    "too many local groups": (
+        user("carol", places="*\t" + ",".join(f"g{n:03}" for n in range(65))),
+        "local groups",
+    ),
+    "a local group that means root": (user("carol", places="*\tdocker"), "name_refused"),
+    "one that means root when it is folded": (
+        user("carol", places="*\tsystemd-journal"),
+        "name_refused",
+    ),
+    "one of the system's": (user("carol", places="login\tmunge"), "name_refused"),
+    "one that cannot be carried": (user("carol", places="*\ta b"), "name_refused"),
+    "only one of the two fields": (user("carol", places="login"), "not a record"),
+    "a field more": (user("carol", places="login\tgpu\t"), "not a record"),
     "a group among users": ("group\tlab\t300500", "other kind"),
     "no record": ("hello", "not a record"),
 }
@@ -165,6 +196,9 @@ def test_a_payload_that_is_more_than_its_type_is_refused(site: SnapshotSite) -> 
     value = json.loads(encode_manifest(published(site)))
     assert "canonical" in refused(site, json.dumps(value | {"note": "x"}).encode())
     assert "canonical" in refused(site, encode_manifest(published(site)) + b" ")
+    twice = encode_manifest(replace(published(site), token_only=frozenset({"a", "b"})))
+    assert "canonical" in refused(site, twice.replace(b'["a","b"]', b'["a","b","b"]'))
+    assert "canonical" in refused(site, twice.replace(b'["a","b"]', b'["b","a"]'))
 
 
 def test_a_payload_of_another_type_is_refused(site: SnapshotSite) -> None:

@@ -109,6 +109,27 @@ def matches_golden(name: str, text: str) -> None:
     assert masked(text) == path.read_text()
 
 
+def test_a_label_of_the_iam_decides_and_one_that_it_hides_stops_the_run(operator: Operator) -> None:
+    """From the IAM's record to the account; then its configuration loses a line, and nobody loses anything by it."""
+    registry = operator.registry()
+    rules = json.loads(json.dumps(RULES).replace("demo/data", "demo/gpu/debug"))
+    rules["format"] = 2
+    rules["rules"][0]["when"] = {"labels": {"any": ["hpc.example.org/project=lattice"]}}
+    Site(registry).save_rules(rules)
+    registry.close()
+    label = {"prefix": "hpc.example.org", "name": "project", "value": "lattice"}
+    operator.iam.change("set_labels", person="alice", labels=[label])
+    operator.iam.control("POST", "settings", {"include_labels": True})
+    assert operator.runs()["outcome"] == "applied"
+    assert operator.account("alice").username == "alice"
+    assert operator.account("bob") is None
+    operator.iam.control("POST", "settings", {"include_labels": False})
+    stopped = operator.runs(code=3)
+    assert stopped["reason"] == "guard_stopped"
+    assert any("scim.include_labels" in note for note in stopped["notes"])
+    assert operator.account("alice").state is AccountState.ACTIVE
+
+
 def test_the_whole_story_from_group_to_suspension_and_back(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,21 +13,32 @@ from typing import Literal
 from pydantic import AwareDatetime
 
 from .directory import Directory
-from .specs import Spec
+from .specs import LabelSpec, Spec
 
 Action = Literal[
-    "join", "leave", "activate", "deactivate", "delete", "set_end_time", "rename_group"
+    "join",
+    "leave",
+    "activate",
+    "deactivate",
+    "delete",
+    "set_end_time",
+    "set_labels",
+    "set_attributes",
+    "rename_group",
 ]
 
 
 class Change(Spec):
-    """One change. `person` is a username or UUID, `group` a path or UUID."""
+    """One change. `person` is a username or UUID, `group` a path or UUID. `labels` and `attributes` are all that the
+    person has afterwards."""
 
     action: Action
     person: str | None = None
     group: str | None = None
     end_time: AwareDatetime | None = None
     path: str | None = None
+    labels: tuple[LabelSpec, ...] | None = None
+    attributes: dict[str, str | None] | None = None
 
 
 def apply_change(change: Change, directory: Directory, now: datetime) -> None:
@@ -65,6 +76,22 @@ def _set_end_time(change: Change, directory: Directory, now: datetime) -> None:
     person.last_modified = now
 
 
+def _set_labels(change: Change, directory: Directory, now: datetime) -> None:
+    person = directory.get_person(_needed(change.person, "person"))
+    if change.labels is None:
+        raise ValueError("this action needs labels")
+    person.labels = tuple(label.record() for label in change.labels)
+    person.last_modified = now
+
+
+def _set_attributes(change: Change, directory: Directory, now: datetime) -> None:
+    person = directory.get_person(_needed(change.person, "person"))
+    if change.attributes is None:
+        raise ValueError("this action needs attributes")
+    person.attributes = tuple(change.attributes.items())
+    person.last_modified = now
+
+
 def _rename_group(change: Change, directory: Directory, now: datetime) -> None:
     group = directory.get_group(_needed(change.group, "group"))
     directory.rename_group(group, _needed(change.path, "path"))
@@ -84,5 +111,7 @@ ACTIONS: dict[Action, Callable[[Change, Directory, datetime], None]] = {
     "deactivate": _deactivate,
     "delete": _delete,
     "set_end_time": _set_end_time,
+    "set_labels": _set_labels,
+    "set_attributes": _set_attributes,
     "rename_group": _rename_group,
 }

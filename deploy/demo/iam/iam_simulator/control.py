@@ -70,6 +70,8 @@ class SettingsSpec(Spec):
     profile: Profile | None = None
     include_authn_info: bool | None = None
     list_order: ListOrder | None = None
+    include_labels: bool | None = None
+    include_attributes: bool | None = None
 
 
 async def health(instance: Instance, _request: Request) -> Response:

@@ -84,16 +84,20 @@ class Instance:
         self.grants = GrantBook()
         self.faults = Faults()
         self.requests = RequestLog()
-        self.draughtsman = Draughtsman(
-            self.directory,
-            settings.base_url,
-            include_labels=settings.include_labels,
-            include_attributes=settings.include_attributes,
-        )
         self._draws = 0
 
+    @property
+    def draughtsman(self) -> Draughtsman:
+        """Draws records as the settings of now say."""
+        return Draughtsman(
+            self.directory,
+            self.settings.base_url,
+            include_labels=self.settings.include_labels,
+            include_attributes=self.settings.include_attributes,
+        )
+
     def change_settings(self, **changes: Any) -> None:
-        """Change settings that are read at each request: profile, authn info, list order."""
+        """Change settings that are read at each request: profile, authn info, list order, what SCIM shows."""
         self.settings = replace(self.settings, **changes)
 
     def now(self) -> datetime:

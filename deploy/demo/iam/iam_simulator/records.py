@@ -110,7 +110,7 @@ class Person:
     saml_ids: tuple[tuple[str, str, str], ...] = ()
     certificates: tuple[Certificate, ...] = ()
     labels: tuple[Label, ...] = ()
-    attributes: tuple[tuple[str, str], ...] = ()
+    attributes: tuple[tuple[str, str | None], ...] = ()
     groups: set[GroupId] = field(default_factory=set)
 
     @property

@@ -1,8 +1,8 @@
 """IAM's JSON: users, groups, members and lists as SCIM 1.12 prints them.
 
-Rules kept here: a user's empty values and lists are dropped, a group's extension prints its nulls,
-`displayName` of a user copies the username, of a group is the path, and a group never lists members.
-PEM bodies appear on single reads only. Pure functions over records.
+Rules kept here: a user's empty values and lists are dropped, but the parts of a label or an attribute print their
+nulls, as a group's extension does; `displayName` of a user copies the username, of a group is the path, and a
+group never lists members. PEM bodies appear on single reads only. Pure functions over records.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ class Draughtsman:
         if person.has_extension:
             drawn[INDIGO_USER_SCHEMA] = self._extension(person, single=single)
         kept: Json = _without_empty(drawn)
+        if person.has_extension:
+            kept.setdefault(INDIGO_USER_SCHEMA, {}).update(self._configured(person))
         return kept
 
     def group(self, group: Group) -> Json:
@@ -125,9 +127,14 @@ class Draughtsman:
             "endTime": _optional_instant(person.end_time),
             "serviceAccount": person.service_account,
         }
-        if self.include_labels:
+        return drawn
+
+    def _configured(self, person: Person) -> Json:
+        """What IAM shows of a person only where its configuration says so. Empty lists are dropped."""
+        drawn: Json = {}
+        if self.include_labels and person.labels:
             drawn["labels"] = [_label(label) for label in person.labels]
-        if self.include_attributes:
+        if self.include_attributes and person.attributes:
             drawn["attributes"] = [
                 {"name": name, "value": value} for name, value in person.attributes
             ]

@@ -83,7 +83,7 @@ class PersonSpec(Spec):
     saml_ids: tuple[SamlIdSpec, ...] = ()
     certificates: tuple[CertificateSpec, ...] = ()
     labels: tuple[LabelSpec, ...] = ()
-    attributes: dict[str, str] = Field(default_factory=dict)
+    attributes: dict[str, str | None] = Field(default_factory=dict)
     groups: tuple[str, ...] = ()
 
 

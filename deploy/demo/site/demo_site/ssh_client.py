@@ -64,22 +64,33 @@ class SshClient:
         return self._host.run(argv, user=LAPTOP, env=env, timeout=timeout)
 
     def with_secret(
-        self, username: str, secret: str, command: Sequence[str] = ("id",), timeout: float = 30.0
+        self,
+        username: str,
+        secret: str,
+        command: Sequence[str] = ("id",),
+        timeout: float = 30.0,
+        *,
+        method: str = "keyboard-interactive",
     ) -> Completed:
         """Logs in as `username` with a token (or password) and runs `command` there.
 
-        Asked again for the rest, it gives the next 1023 bytes. ssh's own failure is status 255.
+        `method` is ssh's: `password` is the other that has a secret. Asked again for the rest, it gives the next 1023
+        bytes. ssh's own failure is status 255.
         """
+        options = [f"-oPreferredAuthentications={method}", "-oPubkeyAuthentication=no"]
+        return self.answering(secret, self.command(username, options, command), timeout)
+
+    def answering(self, secret: str, argv: Sequence[str], timeout: float = 30.0) -> Completed:
+        """Runs a whole ssh command line that is asked for a token on its way."""
         path = f"{self.home}/tokens/{secrets.token_hex(8)}"
         self._write(path, secret)
-        options = ["-oPreferredAuthentications=keyboard-interactive", "-oPubkeyAuthentication=no"]
         env = {
             "SSH_ASKPASS": str(ASKPASS),
             "SSH_ASKPASS_REQUIRE": "force",
             "IDMAP_TOKEN_FILE": path,
         }
         try:
-            return self._ssh(self.command(username, options, command), env, timeout)
+            return self._ssh(argv, env, timeout)
         finally:
             self._host.run(["sh", "-c", 'rm -f -- "$1"*', "sh", path])
 

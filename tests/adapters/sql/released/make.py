@@ -26,7 +26,7 @@ from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuers import IssuerProfile
 from idmap.domain.names import GroupName, Username
 from idmap.domain.numbers import NumberRange, RangePurpose
-from idmap.domain.provisioning import OpenAccount, OpenGroup
+from idmap.domain.plans import OpenAccount, OpenGroup
 
 NOW: Final = 1_700_000_000
 ISSUER: Final = Issuer("https://iam.example.org/")
