@@ -166,5 +166,30 @@ def test_a_pinned_version_follows_renames(registry: Registry) -> None:
         ]
 
 
+def test_a_path_that_another_group_has_later_never_changes_what_is_in_force(
+    registry: Registry,
+) -> None:
+    """Renamed, taken by a second group, renamed again: the pinned version means the first one all the time."""
+    _save(registry, document())
+    _pin(registry, 1)
+    _save(registry, document())
+    first, second = Group(ISSUER, "first"), Group(ISSUER, "second")
+    steps: list[dict[Group, str]] = [
+        {VO: "id-1"},
+        {first: "id-1"},
+        {first: "id-1", VO: "id-2"},
+        {first: "id-1", second: "id-2"},
+    ]
+    for number, ids in enumerate(steps):
+        if number == 3:
+            _save(registry, document())
+        found = listing(listed("a", *ids), began=NOW + number, watched=tuple(ids))
+        with registry.write(AUTHOR) as writer:
+            writer.record_listing(replace(found, group_ids=ids))
+    with registry.read() as reader:
+        assert reader.rules().version == 1
+        assert reader.rules().groups() == {first}
+
+
 def _with_id(found: Any, group: Group) -> Any:
     return replace(found, group_ids={group: "id-1"})

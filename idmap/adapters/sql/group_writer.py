@@ -108,7 +108,7 @@ class GroupWriter(AccountWriter):
 
     def _rename(self, renames: Mapping[int, tuple[str, Group]]) -> None:
         """All at once, since groups may swap their paths."""
-        version = self._newest_rules()
+        version, in_force = self._newest_rules(), self.rules().version
         sitting = {group: self._sitting_on(group) for _, group in renames.values()}
         for group, row_id in sitting.items():
             if row_id is not None and row_id not in renames:
@@ -125,7 +125,7 @@ class GroupWriter(AccountWriter):
                 self._take_bans(other, row_id)
                 spare[other] = Group(group.issuer, former)
             self._db.execute(_SET_PATH, {"which": row_id, "new_path": group.path})
-            self._remember(row_id, group, former, version)
+            self._remember(row_id, group, former, version, in_force)
             self._record("rename_group", issuer=group.issuer, before=former, after=group.path)
         for row_id, former_group in spare.items():
             if self._sitting_on(former_group) is None:
@@ -170,11 +170,14 @@ class GroupWriter(AccountWriter):
         if self._db.execute(moved).rowcount:
             self._bans_changed()
 
-    def _remember(self, row_id: int, group: Group, former: str, version: int) -> None:
-        """What the newest rules meant by the path stays what they mean, whoever has it later."""
+    def _remember(
+        self, row_id: int, group: Group, former: str, version: int, in_force: int
+    ) -> None:
+        """What the rules in force meant by the path stays what they mean, whoever has it later. Newer ones beside a
+        pin then name nobody by it, which is safe."""
         at_path = and_(FORMER_PATHS.c.issuer == group.issuer, FORMER_PATHS.c.path == former)
         meant = select(FORMER_PATHS.c.group_id).where(
-            at_path, FORMER_PATHS.c.rules_version == version
+            at_path, FORMER_PATHS.c.rules_version >= in_force
         )
         if self._db.scalar(meant) is not None:
             return
