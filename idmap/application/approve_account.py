@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from idmap.application.account_named import account_named
+from idmap.application.gather_standings import gather_standings
 from idmap.application.ports import Author, Registry
 from idmap.application.provision_steps import apply_changes
 from idmap.domain.accounts import Account, AccountEvent
@@ -34,7 +35,8 @@ def approve_account(registry: Registry, author: Author, name: str, at: int) -> A
         rules = writer.rules()
         if not _is_entitled(account, people, rules, at):
             raise Conflict(Reason.NO_RULE_MATCHES, f"account {account.username}")
-        plan = plan_changes(people, rules, writer.posix_groups(), at)
+        standings = gather_standings(writer, rules, at)
+        plan = plan_changes(people, rules, writer.posix_groups(), at, standings)
         own = [one for one in plan.changes if getattr(one, "account_id", 0) == account.account_id]
         needed = {group for change in own for group in getattr(change, "groups", ())}
         opened = [one for one in plan.changes if isinstance(one, OpenGroup) and one.group in needed]

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from idmap.application.demanded import demand_checks
 from idmap.application.differences import difference_check
+from idmap.application.gather_standings import gather_standings, in_the_way
 from idmap.application.link_identities import person_of
 from idmap.application.open_account import facts_with_token
 from idmap.application.ports import Registry, RegistryReader
@@ -126,11 +128,15 @@ def _explain(
     if difference is not None:
         checks.append(difference)
     if door is not None:
+        checks += demand_checks(rules, recorded.identity.issuer, door, claims, at)
         reasons = decide(recorded, rules, at, door, claims, refused).reasons
     elif recorded.account is not None:
         reasons = (account_reason(recorded.account, recorded.bans, at),)
     else:
-        reasons = entitled.reasons
+        waits = None
+        if entitled.grant is not None:
+            waits = in_the_way(gather_standings(reader, rules, at), entitled.grant)
+        reasons = entitled.reasons if waits is None else (waits,)
     helps = [REASONS[reason].next_step for reason in reasons if reason is not Reason.OK]
     if not entitled.allowed:
         helps.extend(_missing(facts, considered))

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from idmap.application.ports import RegistryReader
 from idmap.application.questions import BanQuestion
 from idmap.domain.accounts import Account, AccountState
+from idmap.domain.decision import Grant
 from idmap.domain.names import Username
 from idmap.domain.provisioning import Standings
+from idmap.domain.reasons import Reason
 from idmap.domain.rules import RuleSet
 
 
@@ -34,7 +36,17 @@ def gather_standings(reader: RegistryReader, rules: RuleSet, at: int) -> Standin
         else:
             closed.add(name)
     closed |= {Username(name) for name in reader.names_taken(unknown)}
-    return Standings(pools, shared, frozenset(closed))
+    banned = frozenset(issuer for issuer, _ in reader.credential_bans().issuers_at(at))
+    return Standings(pools, shared, frozenset(closed), banned)
+
+
+def in_the_way(standings: Standings, grant: Grant) -> Reason | None:
+    """Why a newcomer who is entitled to this gets nothing for now; None when nothing stands in the way."""
+    given = grant.account_class
+    if given.pool_size is not None and standings.pools.get(given.name, 0) >= given.pool_size:
+        return Reason.POOL_FULL
+    closed = given.shared_name is not None and given.shared_name in standings.closed
+    return Reason.ACCOUNT_CLOSED if closed else None
 
 
 def stuck_names(reader: RegistryReader, rules: RuleSet) -> Iterator[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from idmap.application.account_named import account_named
-from idmap.application.gather_standings import gather_standings
+from idmap.application.gather_standings import gather_standings, in_the_way
 from idmap.application.link_identities import person_of
 from idmap.application.ports import Author, Registry, RegistryReader, RegistryWriter
 from idmap.application.provision_steps import apply_changes
@@ -45,7 +45,7 @@ _NO_ACCOUNT_YET: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The account, the revision at which it is certainly there, and whether this call made it."""
+    """The account, the revision at which it is certainly there, and whether this call made it, or let the person in."""
 
     account: Account
     revision: int
@@ -118,7 +118,9 @@ def _open(writer: RegistryWriter, claims: VerifiedClaims, at: int) -> tuple[Acco
     for change in plan.changes:
         if isinstance(change, JoinAccount):
             return _join(writer, change, decision.grant), True
-    raise _not_given(decision.grant, recorded, at)
+    # Whom a rule entitles waits for a place in a pool, or for a shared account that lets people in.
+    reason = in_the_way(standings, decision.grant) or Reason.BANNED
+    raise Refused(reason, f"class {decision.grant.account_class.name}")
 
 
 def _join(writer: RegistryWriter, change: JoinAccount, grant: Grant) -> Account:
@@ -131,16 +133,6 @@ def _join(writer: RegistryWriter, change: JoinAccount, grant: Grant) -> Account:
     groups_of = federated_groups(writer.posix_groups())
     apply_changes(writer, narrowed(account, grant, groups_of))
     return account_named(writer, change.username)
-
-
-def _not_given(grant: Grant, recorded: Recorded, at: int) -> Refused:
-    """Why somebody whom a rule entitles got nothing: a pool that is full, a shared account that lets nobody in."""
-    given = grant.account_class
-    if given.pool_size is not None:
-        return Refused(Reason.POOL_FULL, f"class {given.name} has {given.pool_size} accounts")
-    banned = any(ban.holds(at) for ban in recorded.bans)
-    detail = f"shared account {given.shared_name} lets nobody in"
-    return Refused(Reason.BANNED if banned else Reason.ACCOUNT_CLOSED, detail)
 
 
 def _usable_account(reader: RegistryReader, claims: VerifiedClaims, at: int) -> Account | None:

@@ -22,6 +22,7 @@ from idmap.domain.accounts import Account
 from idmap.domain.bans import CredentialBans
 from idmap.domain.claims import VerifiedClaims
 from idmap.domain.decision import Decision, Recorded, decide
+from idmap.domain.demands import demanded_until
 from idmap.domain.doors import Door
 from idmap.domain.errors import Refused
 from idmap.domain.identity import Identity
@@ -45,7 +46,7 @@ class Resolved:
     decision_id: str
     revision: int
     expires_at: int
-    """When token or account end, whichever is first (seconds since the epoch)."""
+    """When the token, what is demanded of it, or the account ends, whichever is first (seconds since the epoch)."""
     valid_until: int
     """When this answer must be asked for again."""
     slurm: SlurmAssociation | None = None
@@ -124,7 +125,9 @@ def _answer(facts: Facts, claims: VerifiedClaims, at: int, refused: CredentialBa
     if not decision.allowed or decision.account is None:
         others = ", ".join(decision.reasons[1:])
         raise Refused(decision.reason, f"decision {found}" + (f"; also {others}" if others else ""))
-    expires_at = min(claims.expires_at, account_end(decision.account) or claims.expires_at)
+    demanded = demanded_until(facts.rules.demands, claims, claims.door)
+    ends = (claims.expires_at, account_end(decision.account), demanded)
+    expires_at = min(end for end in ends if end is not None)
     return Resolved(
         account=decision.account,
         claims=claims,

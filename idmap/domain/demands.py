@@ -99,6 +99,13 @@ def require_demands(demands: Iterable[Demand], claims: VerifiedClaims, door: Doo
         raise TokenRefused(reason, f"demand {demand.demand_id} of {door}", proved=True)
 
 
+def demanded_until(demands: Iterable[Demand], claims: VerifiedClaims, door: Door) -> int | None:
+    """From when on a token that fulfils the demands of a door does so no more; None when only its own dates end it."""
+    ages = (one.max_authentication_age for one in demands_of(demands, door, claims.identity.issuer))
+    ends = [claims.authenticated_at + age + 1 for age in ages if age is not None]
+    return min(ends, default=None)
+
+
 def ssh_demands(demands: Iterable[Demand]) -> tuple[Demand, ...]:
     """What nodes are told: the demands of ssh doors, without the other doors that they name."""
     found = []

@@ -35,7 +35,6 @@ class FindingCode(StrEnum):
     CLASS_EXPIRED = "class_expired"
     POOL_TOO_LARGE = "pool_too_large"
     NAME_TAKEN = "name_taken"
-    NAME_TWICE = "name_twice"
     GROUP_UNKNOWN = "group_unknown"
     ENTITLEMENT_FOREIGN = "entitlement_foreign"
     NODE_CLASS_UNKNOWN = "node_class_unknown"
@@ -54,7 +53,6 @@ SEVERITIES: Final[Mapping[FindingCode, Severity]] = MappingProxyType(
         _C.CLASS_EXPIRED: _S.WARNING,
         _C.POOL_TOO_LARGE: _S.ERROR,
         _C.NAME_TAKEN: _S.ERROR,
-        _C.NAME_TWICE: _S.ERROR,
         _C.GROUP_UNKNOWN: _S.WARNING,
         _C.ENTITLEMENT_FOREIGN: _S.ERROR,
         _C.NODE_CLASS_UNKNOWN: _S.WARNING,
@@ -74,7 +72,6 @@ FINDINGS: Final[Mapping[FindingCode, str]] = MappingProxyType(
         _C.CLASS_EXPIRED: "The class's last day is past.",
         _C.POOL_TOO_LARGE: "The pool has more accounts than its range has numbers.",
         _C.NAME_TAKEN: "The name of a shared account was issued to something else.",
-        _C.NAME_TWICE: "Two classes, or two groups of a project class, give the same username.",
         _C.GROUP_UNKNOWN: "Only this rule names the group, and nothing on record does; perhaps a typo.",
         _C.ENTITLEMENT_FOREIGN: "An entitlement outside the namespace or the authorities of the issuer's profile.",
         _C.NODE_CLASS_UNKNOWN: "No enrolled node is of the class.",

@@ -156,7 +156,8 @@ def check_unlink(
     """
     _require_rule(account, by_rule)
     _require_no_ban([ban for recorded in own for ban in recorded.bans], at)
-    for issuer in sorted({recorded.identity.issuer for recorded in own}):
+    # Of a shared account the others are other people: what closes it when one has left is what is banned.
+    for issuer in sorted({one.identity.issuer for one in own} if not by_rule else ()):
         _require_no_ban(refused.issuers.get(issuer, ()), at)
     at_rest = account.state in {AccountState.SUSPENDED, AccountState.TOMBSTONE}
     if len(own) == 1 and not at_rest and not by_rule:

@@ -16,7 +16,7 @@ from idmap.domain.account_changes import held_groups, terms_of, with_grant, with
 from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.decision import Decision, Grant, Recorded, decide
 from idmap.domain.groups import Group, is_federated
-from idmap.domain.identity import Identity
+from idmap.domain.identity import Identity, Issuer
 from idmap.domain.names import Username, spell_group_names, spell_usernames
 from idmap.domain.numbers import GidNumber, RangePurpose
 from idmap.domain.persons import as_one, memberships
@@ -50,6 +50,8 @@ class Standings:
     """Shared accounts that may let people in, by name."""
     closed: frozenset[Username]
     """Names of shared accounts that let nobody in: somebody's own or nobody's any more, closed, held, or banned."""
+    banned_issuers: frozenset[Issuer] = frozenset()
+    """Issuers of which no token is accepted: nobody of theirs is let into a shared account."""
 
 
 NO_STANDINGS: Final = Standings(MappingProxyType({}), MappingProxyType({}), frozenset())
@@ -84,7 +86,7 @@ def plan_changes(
     groups_of = federated_groups(posix_groups)
     newcomers: list[_Newcomer] = []
     own: dict[int, list[PersonFacts]] = {}
-    sharing = Sharing(standings.shared, standings.closed)
+    sharing = Sharing(standings.shared, standings.closed, standings.banned_issuers)
     sharers: dict[Identity, PersonFacts] = {}
     for person in people:
         account = person.recorded.account
@@ -103,8 +105,7 @@ def plan_changes(
     for newcomer in newcomers:
         if newcomer.is_shared:
             sharers[newcomer.identity] = newcomer.person
-            if not any(ban.holds(at) for ban in newcomer.person.recorded.bans):
-                sharing.add_newcomer(Sharer(newcomer.person.recorded, newcomer.decision))
+            sharing.add_newcomer(Sharer(newcomer.person.recorded, newcomer.decision), at)
     standing = sharing.settle(at)
     for account, found in standing.values():
         changes.extend(_changes_for_shared(account, found, rules, groups_of, at))

@@ -15,7 +15,7 @@ from idmap.domain.conditions import Condition, items_text
 from idmap.domain.findings import Finding, FindingCode, Severity, Surroundings
 from idmap.domain.rule_logic import Verdict, judge
 from idmap.domain.rule_places import Places
-from idmap.domain.rules import AccountKind, Gives, Rule, RuleSet
+from idmap.domain.rules import Gives, Rule, RuleSet
 
 _C = FindingCode
 
@@ -112,20 +112,6 @@ def _in_classes(rules: RuleSet, places: Places, today: date) -> Iterator[Finding
                 places.account_class(name, "expires"),
                 f"ended on {given.expires_on}: nobody gets an account of it any more",
             )
-    owner: dict[str, tuple[str, object]] = {}
-    for rule, given in rules.account_rules():
-        project = given.kind is AccountKind.PROJECT
-        named = frozenset(item for part in rule.condition.parts for item in part.any)
-        mine = (given.name, named if project else None)
-        if given.shared_name is None or owner.setdefault(given.shared_name, mine) == mine:
-            continue
-        yield Finding(
-            _C.NAME_TWICE,
-            f"rule {rule.rule_id}",
-            places.rule(rule.rule_id, "class"),
-            f"another rule gives the username {given.shared_name} too,"
-            f" of class {owner[given.shared_name][0]}",
-        )
 
 
 def _no_examples(rules: RuleSet) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from typing import Final
 from idmap.domain.accounts import Account, AccountState
 from idmap.domain.decision import Decision, Grant, Recorded, day_of
 from idmap.domain.groups import SHARED_ISSUER, Group
-from idmap.domain.identity import Identity, Subject
+from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.names import Username
 from idmap.domain.rules import Denies
 
@@ -79,6 +79,7 @@ class Sharing:
     """Shared accounts that may let people in."""
     closed: frozenset[Username]
     """Names that let nobody in."""
+    banned_issuers: frozenset[Issuer] = frozenset()
     members: dict[Username, tuple[Account, list[Sharer]]] = field(default_factory=dict)
     arriving: dict[Username, list[Sharer]] = field(default_factory=dict)
     _movers: set[Identity] = field(default_factory=set)
@@ -87,10 +88,12 @@ class Sharing:
         """Somebody whose account it is now."""
         self.members.setdefault(account.username, (account, []))[1].append(member)
 
-    def add_newcomer(self, newcomer: Sharer) -> None:
-        """Somebody without an account, whom the rules give a shared one; where that lets nobody in they wait."""
-        name = newcomer.shared_name
-        if name is not None and name not in self.closed:
+    def add_newcomer(self, newcomer: Sharer, at: int) -> None:
+        """Somebody without an account, whom the rules give a shared one. Where that lets nobody in they wait; so does
+        whoever is banned, or of a banned issuer."""
+        name, issuer = newcomer.shared_name, newcomer.recorded.identity.issuer
+        waits = issuer in self.banned_issuers or _is_banned([newcomer], at)
+        if name is not None and name not in self.closed and not waits:
             self.arriving.setdefault(name, []).append(newcomer)
 
     def settle(self, at: int) -> Mapping[Username, tuple[Account, Standing]]:
@@ -111,7 +114,8 @@ class Sharing:
             for sharer in moved:
                 self._movers.add(sharer.recorded.identity)
                 if sharer.elsewhere is not None:
-                    self.add_newcomer(replace(sharer, decision=sharer.elsewhere, elsewhere=None))
+                    moving = replace(sharer, decision=sharer.elsewhere, elsewhere=None)
+                    self.add_newcomer(moving, at)
 
     def _judged(self, name: Username, at: int) -> tuple[Account, Standing]:
         account, members = self.members.get(name) or (self.known[name], [])
@@ -167,26 +171,35 @@ def in_order_of_arrival(arriving: Iterable[Sharer]) -> Iterator[Sharer]:
 def _without_anybody(
     account: Account, members: Sequence[Sharer], banned: bool, at: int
 ) -> Standing:
-    """Nobody is entitled. A member whom a rule denies leaves while others keep it through its grace."""
+    """Nobody is entitled. Whom a rule denies leaves while there are others, who keep it through its grace; where all
+    are denied, whoever is denied without grace does."""
     grace_is_over = account.grace_until is not None and day_of(at) > account.grace_until
-    denied = [one for one in members if one.decision.denied_by is not None]
-    others = [one for one in members if one.decision.denied_by is None]
+    mildest = min(map(_denial, members), default=0)
+    kept = [one for one in members if _denial(one) == mildest]
+    denied = [one for one in members if _denial(one) > mildest]
     leaving: list[Sharer] = []
     if not banned and (account.state in AT_REST or grace_is_over):
         leaving = [one for one in members if one.elsewhere and one.elsewhere.grant is not None]
-    elif not banned and others:
+    elif not banned:
         leaving = denied
     if not members or account.state is AccountState.TOMBSTONE:
         return Standing(None, leaving=tuple(leaving))
-    kept = [one for one in members if one not in leaving]
-    judged = min(others or denied, key=lambda one: (_grace_of(one.decision), one.recorded.identity))
-    classes = frozenset[str]().union(*(one.decision.denied_classes for one in kept))
+    staying = [one for one in members if one not in leaving]
+    judged = min(kept, key=lambda one: (_grace_of(one.decision), one.recorded.identity))
+    classes = frozenset[str]().union(*(one.decision.denied_classes for one in staying))
     decision = replace(judged.decision, grant=None, denied_classes=classes)
-    return Standing(decision, _groups(kept or members), tuple(leaving))
+    return Standing(decision, _groups(staying or members), tuple(leaving))
 
 
-def _is_banned(members: Iterable[Sharer], at: int) -> bool:
-    return any(ban.holds(at) for one in members for ban in one.recorded.bans)
+def _is_banned(people: Iterable[Sharer], at: int) -> bool:
+    return any(ban.holds(at) for one in people for ban in one.recorded.bans)
+
+
+def _denial(sharer: Sharer) -> int:
+    """How strictly a rule denies them: not at all, with some grace, at once."""
+    if sharer.decision.denied_by is None:
+        return 0
+    return 1 if _grace_of(sharer.decision) else 2
 
 
 def _grace_of(decision: Decision) -> int:

@@ -110,13 +110,6 @@ CASES: list[tuple[dict[str, Any], Surroundings | None, FindingCode, str, str]] =
     (with_class("course", size=101), site(), C.POOL_TOO_LARGE, "/classes/course/size", "has 100 numbers"),
     (FULL, site(names={"atlasprd": "it is a group"}), C.NAME_TAKEN, "/classes/production/name", "it is a group"),
     (
-        changed(
-            classes={**FULL["classes"], "other": FULL["classes"]["production"]},
-            rules=[*FULL["rules"], {"id": "new", "issuer": FIRST, "group": "/ops", "class": "other"}],
-        ),
-        None, C.NAME_TWICE, "/rules/8/class", "of class production",
-    ),
-    (
         with_rule(effect="deny", when={"groups": {"any": ["/lhc", "/lhc/gqu"]}}),
         site(), C.GROUP_UNKNOWN, "/rules/8/when/groups/any/1", "did you mean /lhc/gpu?",
     ),

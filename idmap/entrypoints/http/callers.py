@@ -20,9 +20,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from idmap.application.administrators import admit_administrator
+from idmap.application.demanded import require_demanded
 from idmap.application.ports import Author, CredentialKind, MachineCredential
 from idmap.domain.claims import VerifiedClaims
-from idmap.domain.demands import require_demands
 from idmap.domain.doors import ADMIN, API
 from idmap.domain.errors import Conflict, InvalidInput, Refused, TokenRefused
 from idmap.domain.identity import Identity
@@ -275,8 +275,7 @@ def _person(parts: ServeParts, entrance: Entrance, token: Secret) -> Caller:
         with parts.registry.read() as reader:
             held = admit_administrator(reader, claims, at)
     else:
-        rules = parts.remembered.get("rules", lambda reader: reader.rules())
-        require_demands(rules.demands, claims, door, at)
+        require_demanded(parts.remembered, claims, at)
     return Caller(entrance, f"identity:{claims.identity}", claims=claims, held=held)
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from idmap.application.administrators import check_reach
 from idmap.application.approve_account import approve_account
+from idmap.application.demanded import require_demanded
 from idmap.application.link_identities import (
     approve_evidence,
     concerned_by,
@@ -104,6 +105,7 @@ def link_my_identity(body: LinkRequest, caller: CallerAt, parts: Parts) -> Linke
     at = parts.clock()
     token = Secret(body.token.get_secret_value())
     other = parts.verifier.verify(token, API, at, issuer=body.issuer)
+    require_demanded(parts.remembered, other, at)
     return linked_document(link_own(parts.registry, caller.claims, other, at))
 
 

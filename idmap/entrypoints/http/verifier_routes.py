@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from idmap.domain.demands import require_demands
+from idmap.application.demanded import require_demanded
 from idmap.domain.doors import DoorKind, parse_door
 from idmap.domain.errors import IdmapError, InvalidInput, NotFound, Refused, TokenRefused
 from idmap.domain.identity import identity_digest
@@ -66,8 +66,7 @@ def introspect(
         token = Secret(body.token.get_secret_value())
         at = parts.clock()
         claims = parts.verifier.verify(token, door, at)
-        rules = remembered.get("rules", lambda reader: reader.rules())
-        require_demands(rules.demands, claims, door, at)
+        require_demanded(remembered, claims, at)
     except IdmapError as error:
         proved = isinstance(error, TokenRefused) and error.proved
         return {"refused": error.reason, "proved": proved}
