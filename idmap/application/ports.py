@@ -227,7 +227,7 @@ class FactsSaid:
 
 @dataclass(frozen=True, slots=True)
 class FormerPath:
-    """A path that a group had, and who in the newest rules still says it."""
+    """A path that a group had, and who in the rules in force still says it."""
 
     former: Group
     now: Group
@@ -391,7 +391,7 @@ class RegistryReader(Protocol):
         ...
 
     def former_paths(self) -> tuple[FormerPath, ...]:
-        """Renames that the newest rules were written before; `rules()` follows them."""
+        """Renames that the rules in force were written before; `rules()` follows them."""
         ...
 
     def members_of(self, group: Group) -> tuple[Username, ...]:

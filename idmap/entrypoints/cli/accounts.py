@@ -28,7 +28,7 @@ def list_accounts(
     state: Annotated[AccountState | None, typer.Option("--state", help="Only these.")] = None,
     rule: Annotated[str | None, typer.Option("--rule", help="Given by this rule.")] = None,
     account_class: Annotated[
-        str | None, typer.Option("--class", help="Of this class of the newest rules.")
+        str | None, typer.Option("--class", help="Of this class of the rules in force.")
     ] = None,
     group: Annotated[str | None, typer.Option("--group", help="In this POSIX group.")] = None,
     issuer: Annotated[

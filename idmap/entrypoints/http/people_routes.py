@@ -65,7 +65,7 @@ def list_accounts(
     limit: Limit = 100,
     state: AccountState | None = None,
     rule: Annotated[Text, words("Id of the rule that gave it.")] = None,
-    account_class: Annotated[Text, words("A class of the newest rules.", alias="class")] = None,
+    account_class: Annotated[Text, words("A class of the rules in force.", alias="class")] = None,
     group: Annotated[Text, words("Name of a POSIX group, primary or secondary.")] = None,
     issuer: Annotated[Text, words("Of one of its identities; the exact string.", 2048)] = None,
     prefix: Annotated[Text, words("How the username begins; from the index.", 32)] = None,
