@@ -27,7 +27,9 @@ from idmap.domain.identity import Identity, Issuer, Subject
 from idmap.domain.issuer_document import profile_document
 from idmap.domain.linking import LinkedId, LinkedIdKind
 from idmap.domain.numbers import ForeignNumber, NumberKind
+from idmap.domain.roles import Role
 from idmap.domain.secrets import Secret
+from tests.entrypoints.http.roles_site import subject_of
 from tests.entrypoints.http.site import (
     ADMINISTRATOR,
     NOW,
@@ -67,11 +69,22 @@ RICH_RULES: Final[Mapping[str, Any]] = {
             "when": {"labels": {"any": ["staff"]}},
         },
     ],
-    "admins": [{**admin, "role": "site-admin"} for admin in RULES["admins"]],
+    "admins": [
+        *({**admin, "role": "site-admin"} for admin in RULES["admins"]),
+        *(
+            {
+                "role": str(role),
+                "issuer": ISSUER,
+                "subject": subject_of(role),
+                **({"manages": ["hpc"]} if role is Role.GROUP_MANAGER else {}),
+            }
+            for role in Role
+        ),
+    ],
 }
 CHUNK: Final = b"a chunk"
 HPC: Final = Group(Issuer(ISSUER), "hpc")
-MEMBERS: Final = ("alice", "bob", "carol", "dave", "erin", "frank")
+MEMBERS: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "ivan")
 WAITING: Final = ("gina", "hugo")
 
 
@@ -116,20 +129,35 @@ def issued(site: Site) -> dict[str, str]:
         "person": site.token("alice"),
         "newcomer": site.token("zoe"),
         "administrator": site.token(ADMINISTRATOR, ADMIN),
+        **{str(role): site.token(subject_of(role), ADMIN) for role in Role},
         "stranger at the admin door": site.token("mallory", ADMIN),
         "token of another door": site.token("alice", SSH),
         "nonsense": "idmap-adm-nonsense",
     }
 
 
+_KEY: Final = ("admin key", "admin key", "admin key")
 OPENS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("nonsense",),
-    "administrator": ("admin key", "admin key", "admin key", "administrator"),
-    "component": ("verifier", "component"),
+    "administrator": (
+        *_KEY,
+        "administrator",
+        *(name for role in Role for name in (*_KEY, str(role))),
+    ),
+    "component": ("verifier", "verifier", "component"),
     "node": ("node",),
     "token": ("person", "newcomer"),
 }
-"""In turn, by the name of OpenAPI's security scheme; the first for operations that ask for none."""
+"""In turn, by the name of OpenAPI's security scheme; the first for operations that ask for none. A role that may not is
+refused, and that answer keeps to the document too.
+"""
+MANAGES: Final = (*(str(Role.GROUP_MANAGER),) * 3, "admin key")
+"""Instead, where group managers have doors of their own."""
+
+
+def openers(scheme: str, path: str) -> tuple[str, ...]:
+    """The credentials for an operation."""
+    return MANAGES if path.startswith("/v1/managed") else OPENS[scheme]
 
 
 def known() -> Mapping[str, list[Any]]:
@@ -141,6 +169,8 @@ def known() -> Mapping[str, list[Any]]:
         "POST /v1/accounts/{name}/restore path name": ["erin"],
         "POST /v1/accounts/{name}/approve path name": list(WAITING),
         "POST /v1/links/evidence/{evidence_id}/approve path evidence_id": [5, 1],
+        "POST /v1/managed/members/{name}/restore path name": ["ivan"],
+        "/v1/managed path name": ["alice", "bob"],
         "/v1/accounts path name": ["alice", "erin", "frank", "gina", "200001", "dave"],
         "/v1/groups path name": ["lab", "hpc", "300000"],
         "/v1/nodes path name": ["login1", "gpu1"],
@@ -276,6 +306,13 @@ def _enrich(site: Site) -> None:
         assert answer.status_code in {200, 201}, (path, answer.text)
     report = {"revision": 1, "ban_counter": 0, "masked": ["daemon"]}
     assert site.ask("POST", "/v1/nodes/self/report", "login1", json=report).status_code == 200
+    held = site.ask(
+        "POST",
+        "/v1/managed/members/ivan/suspend",
+        site.token(subject_of(Role.GROUP_MANAGER), ADMIN),
+        json={},
+    )
+    assert held.status_code == 200, held.text
     site.publish()
     for restricted in (False, True):
         site.store.put_chunk(CHUNK, restricted=restricted)

@@ -34,6 +34,7 @@ from tests.entrypoints.http.rich_site import (
     OPENS,
     issued,
     known,
+    openers,
     rich_postgresql_site,
     rich_site,
 )
@@ -181,7 +182,7 @@ def _ask_opened(schema: Any, site: Site, line: str, modes: list[Mode], most: int
     shown, numbers, met = issued(site), itertools.count(), set()
 
     def ask(case: schemathesis.Case) -> None:
-        names, number = OPENS[_scheme(case)], next(numbers)
+        names, number = openers(_scheme(case), case.path), next(numbers)
         if number % 4:
             _without_conditions(case)
         met.add(_ask(case, shown[names[number % len(names)]]))
