@@ -5,6 +5,9 @@ PYTHON := .venv/bin/python
 # Private namespaces need root; everything else does not mind it.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH)
 PYTEST := $(AS_ROOT) $(PYTHON) -m pytest
+# Two files at a time, each in one piece: what it builds and starts serves all of its tests.
+JOBS ?= 2
+AT_ONCE := -n $(JOBS) --dist loadfile
 
 .PHONY: help
 help: ## this list
@@ -30,7 +33,7 @@ check: setup ## layout, lint, types, architecture
 
 .PHONY: test
 test: check ## everything that CI runs
-	@$(PYTEST) -q -m "not long" tests
+	@$(PYTEST) -q -m "not long" $(AT_ONCE) tests
 
 .PHONY: test-all
 test-all: check ## that, and what takes longer
