@@ -46,7 +46,7 @@ def test_every_example_prints_what_the_guide_says(tmp_path: Path) -> None:
             "LC_ALL": "C.UTF-8",
         }
         subprocess.run(
-            ["bash", "-c", script], cwd=tmp_path, env=environment, timeout=900, check=False
+            ["bash", "-c", script], cwd=tmp_path, env=environment, timeout=120, check=False
         )
     for number, (command, output) in enumerate(expected):
         printed = (tmp_path / f"{number}.out").read_text(encoding="utf-8")
