@@ -15,6 +15,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
 from idmap.application.banned_credentials import credential_bans, credential_bans_at
+from idmap.application.link_identities import person_of
 from idmap.application.ports import RegistryReader
 from idmap.application.remembered import Remembered
 from idmap.application.verify_token import TokenVerifier
@@ -62,6 +63,8 @@ class Facts:
     revision: int
     ban_counter: int
     salt: bytes
+    slurm: SlurmAssociation | None = None
+    """Where the account's jobs are charged: the same for every token that leads to it."""
 
 
 def unnoted(claims: VerifiedClaims) -> None:
@@ -90,7 +93,7 @@ def resolve(
     claims = verifier.verify(token, door, at, issuer=issuer)
     note(claims)
     facts = remembered.get(
-        ("facts", claims.identity), lambda reader: _gather(reader, claims.identity)
+        ("facts", claims.identity), lambda reader: _gather(reader, claims.identity, at)
     )
     return _answer(facts, claims, at, credential_bans(remembered))
 
@@ -136,16 +139,8 @@ def _answer(facts: Facts, claims: VerifiedClaims, at: int, refused: CredentialBa
         revision=facts.revision,
         expires_at=expires_at,
         valid_until=min(expires_at, at + ANSWER_LIFETIME_SECONDS),
-        slurm=_slurm(decision, facts.rules),
+        slurm=facts.slurm,
     )
-
-
-def _slurm(decision: Decision, rules: RuleSet) -> SlurmAssociation | None:
-    """What the rules grant now; in grace, what the class says whose rule once gave the account."""
-    if decision.grant is not None:
-        return decision.grant.slurm
-    given = None if decision.account is None else rules.class_of(decision.account.rule_id)
-    return None if given is None else given.slurm
 
 
 def decision_id(facts: Facts, decision: Decision, claims: VerifiedClaims) -> str:
@@ -166,14 +161,31 @@ def decision_id(facts: Facts, decision: Decision, claims: VerifiedClaims) -> str
     return hashlib.sha256(facts.salt + _dump(made_of).encode("ascii")).hexdigest()[:32]
 
 
-def _gather(reader: RegistryReader, identity: Identity) -> Facts:
+def _gather(reader: RegistryReader, identity: Identity, at: int) -> Facts:
+    recorded, rules = reader.recorded(identity), reader.rules()
     return Facts(
-        recorded=reader.recorded(identity),
-        rules=reader.rules(),
+        recorded=recorded,
+        rules=rules,
         revision=reader.revision(),
         ban_counter=reader.ban_counter(),
         salt=reader.salt(),
+        slurm=_slurm(reader, recorded, rules, at),
     )
+
+
+def _slurm(
+    reader: RegistryReader, recorded: Recorded, rules: RuleSet, at: int
+) -> SlurmAssociation | None:
+    """What the rules grant the whole person now; of a shared account, and in grace, what the class says whose rule once
+    gave it."""
+    account = recorded.account
+    if account is None or not rules.has_slurm:
+        return None
+    grant = None if account.shared else decide(person_of(reader, recorded), rules, at).grant
+    if grant is not None:
+        return grant.slurm
+    given = rules.class_of(account.rule_id)
+    return None if given is None else given.slurm
 
 
 def account_end(account: Account) -> int | None:

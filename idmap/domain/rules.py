@@ -286,6 +286,12 @@ class RuleSet:
         """Whether neither a person nor a group may be called so: it is a counter's or a shared account's."""
         return self.is_counted_name(name) or name in self.shared_names
 
+    @cached_property
+    def has_slurm(self) -> bool:
+        """Whether any class or rule says where jobs are charged."""
+        adds = (rule.outcome.slurm for rule in self.rules if isinstance(rule.outcome, Adds))
+        return any((*(given.slurm for _, given in self.account_rules()), *adds))
+
     def token_only_classes(self) -> frozenset[str]:
         """The node classes on which a login that shows no token is refused."""
         doors = {door for demand in self.demands for door in demand.doors}

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from idmap.domain.demands import Demand
+from idmap.domain.demands import Demand, ssh_demands
 from idmap.domain.errors import IdmapError, NodeInstallFailed
 from idmap.domain.identity import Identity, identity_digest
 from idmap.domain.issuer_document import parse_profile, profile_document
@@ -41,12 +41,13 @@ class IssuersDocument:
     salt: bytes
     issuers: tuple[TrustedIssuer, ...]
     demands: tuple[Demand, ...] = ()
-    """Those of the rules that speak of ssh doors; verifiers of before them refuse a chunk that has any."""
+    """Those of the rules that speak of ssh doors, for these alone and in the order of the rules: a door tells the first
+    that is not met, and no two doors tell another. Verifiers of before them refuse a chunk that has any."""
 
 
 def encode_issuers(document: IssuersDocument) -> bytes:
     """The chunk's canonical bytes."""
-    demands = sorted(document.demands, key=lambda demand: demand.demand_id)
+    demands = document.demands
     value = {
         "format": FORMAT if not demands else FORMAT_WITH_DEMANDS,
         "salt": document.salt.hex(),
@@ -68,6 +69,8 @@ def parse_issuers(data: bytes) -> IssuersDocument:
         demands = parse_demands(value["demands"]) if "demands" in value else ()
         if value["format"] != (FORMAT_WITH_DEMANDS if demands else FORMAT):
             raise ValueError("format")
+        if ssh_demands(demands) != demands:
+            raise ValueError("demands")
         return IssuersDocument(
             demands=demands,
             salt=bytes.fromhex(value["salt"]),

@@ -10,6 +10,7 @@ import pytest
 from idmap.adapters.sql.reader import SqlReader
 from idmap.application.ports import CredentialKind
 from idmap.domain.accounts import AccountEvent
+from idmap.domain.demands import Demand
 from idmap.domain.errors import Conflict, Unavailable
 from idmap.domain.identity import identity_digest, token_digest
 from idmap.domain.manifest import (
@@ -139,20 +140,44 @@ def demand(site: SnapshotSite, *node_classes: str, keys: str = "refuse") -> None
         writer.save_rules(rules, expect_version=None)
 
 
-def test_token_only_classes_are_published_with_the_rules_and_change_no_chunk(
-    site: SnapshotSite,
-) -> None:
-    """Also at one revision, with a later date: nodes are told by the manifest alone."""
+def test_what_is_demanded_of_tokens_is_published_with_the_rules(site: SnapshotSite) -> None:
+    """The manifest says where a token is wanted, the restricted chunk what it must prove; no account's is touched."""
     first = publish(site)
     assert first.token_only == frozenset()
+    assert demanded(site, first) == ()
     demand(site, "secure", "archive")
     second = publish(site)
     assert second.token_only == {"secure", "archive"}
-    assert (second.posix, second.trust) == (first.posix, first.trust)
+    assert second.posix == first.posix
+    assert changed_chunks(first, second) == ["issuers"]
     assert (second.revision, second.created) > (first.revision, first.created)
+    (found,) = demanded(site, second)
+    assert {str(door) for door in found.doors} == {"ssh:secure", "ssh:archive"}
+    assert found.assurance == {"https://refeds.org/a"}
     assert site.publisher.publish_snapshot() is None
     demand(site, "secure", keys="admit")
-    assert publish(site).token_only == frozenset()
+    third = publish(site)
+    assert third.token_only == frozenset()
+    assert len(demanded(site, third)) == 1, "who shows a token there must prove it all the same"
+    demand(site)
+    assert demanded(site, publish(site)) == ()
+
+
+def test_demands_of_other_doors_are_none_of_a_nodes_business(site: SnapshotSite) -> None:
+    first = publish(site)
+    asked = {"id": "mfa", "doors": ["admin", "component:portal"], "acr": ["mfa"]}
+    with site.registry.write(AUTHOR) as writer:
+        writer.save_rules(document() | {"format": 2, "demands": [asked]}, expect_version=None)
+    second = publish(site)
+    assert (second.trust, second.posix) == (first.trust, first.posix)
+
+
+def demanded(site: SnapshotSite, manifest: Manifest) -> tuple[Demand, ...]:
+    """What the published chunk says."""
+    chunk = next(one for one in manifest.trust if one.name == "issuers")
+    data = site.store.read_chunk(chunk.sha256, restricted=True)
+    assert data is not None
+    return parse_issuers(data).demands
 
 
 def test_a_restarted_publisher_knows_what_it_told_of_tokens(site: SnapshotSite) -> None:

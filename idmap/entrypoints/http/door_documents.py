@@ -98,6 +98,8 @@ class MeDocument(TypedDict):
     next_step: str
     entitled: bool
     rule: str | None
+    added_by: list[str]
+    """Rules that add groups, node classes or more to what `rule` gives."""
     rules_version: Count
     roles: list[Role]
     manages: list[PathDocument]

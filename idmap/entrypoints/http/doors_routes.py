@@ -164,6 +164,7 @@ def show_me(
         "next_step": REASONS[decision.reason].next_step,
         "entitled": entitled.allowed,
         "rule": None if grant is None else grant.rule.rule_id,
+        "added_by": [] if grant is None else list(grant.added_by),
         "rules_version": rules.version,
         "roles": sorted(held.roles),
         "manages": [path_document(one) for one in sorted(held.manages)],

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ import pytest
 from idmap.adapters.node_files.bans_header import read_bans, read_posix_header
 from idmap.adapters.node_files.trust_db import TrustDb, write_trust_db
 from idmap.application.install_state import TrustContent
+from idmap.domain.demands import Demand
+from idmap.domain.doors import parse_door
 from idmap.domain.errors import NodeInstallFailed, Unavailable
 from idmap.domain.identity import Issuer, identity_digest
 from idmap.domain.reasons import Reason
@@ -155,3 +160,40 @@ def test_the_headers_say_what_idmap_compile_wrote(site: SnapshotSite) -> None:
     with pytest.raises(NodeInstallFailed):
         read_bans(path)
     assert read_bans(site.node / "absent") is None
+
+
+STRONG = Demand("strong", frozenset({parse_door("ssh:login")}), acr=frozenset({"mfa", "é"}))
+RECENT = Demand("recent", frozenset({parse_door("ssh:gpu")}), max_authentication_age=60)
+
+
+def test_demands_are_kept_in_their_order(tmp_path: Path) -> None:
+    path, plain = tmp_path / "trust.db", content()
+    for demands in ((), (STRONG, RECENT), (RECENT, STRONG), ()):
+        write_trust_db(path, replace(plain, demands=demands), group_number=os.getgid())
+        trust = TrustDb(path)
+        assert trust.demands() == demands
+        trust.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM meta WHERE key = 'demands'",
+        "UPDATE meta SET value = '{}' WHERE key = 'demands'",
+        "UPDATE meta SET value = '[' WHERE key = 'demands'",
+        "UPDATE meta SET value = NULL WHERE key = 'demands'",
+        "UPDATE meta SET value = replace(value, 'acr', 'colour') WHERE key = 'demands'",
+        "UPDATE meta SET value = 1 WHERE key = 'format'",
+    ],
+)
+def test_demands_that_do_not_read_leave_the_file_unreadable(tmp_path: Path, damage: str) -> None:
+    """Law 4: for whoever it might have demanded something of."""
+    path = tmp_path / "trust.db"
+    write_trust_db(path, replace(content(), demands=(STRONG,)), group_number=os.getgid())
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(damage)
+    trust = TrustDb(path)
+    for ask in (trust.demands, lambda: trust.find_issuer(ISSUER), trust.revision):
+        with pytest.raises(Unavailable, check=lambda e: e.reason is Reason.NODE_FILES_UNREADABLE):
+            ask()
+    trust.close()

@@ -172,3 +172,29 @@ def test_a_key_that_is_not_public_is_refused(site: SnapshotSite, member: dict[st
     value = issuers(site)
     value["issuers"][0]["keys"][0] |= member
     assert "not public" in refused(site, with_issuers(site, value))
+
+
+def test_demands_are_signed_in_their_only_spelling_and_for_ssh_doors_alone(
+    site: SnapshotSite,
+) -> None:
+    """What is signed is what was meant, and what no node installs is not signed."""
+    with site.registry.read() as reader:
+        salt = reader.salt()
+    row = {"id": "strong", "doors": ["ssh:login"], "acr": ["mfa"]}
+
+    def chunk(**members: Any) -> bytes:
+        value = {"format": 2, "salt": salt.hex(), "issuers": [], "demands": [row]} | members
+        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+    site.desk.sign_manifest(encode_manifest(with_chunk(site, ISSUERS_CHUNK, chunk())))
+    for wrong in (
+        {"demands": []},
+        {"format": 1},
+        {"demands": [row | {"doors": ["ssh:login", "ssh:login"]}]},
+        {"demands": [row | {"issuers": []}]},
+        {"demands": [row, row]},
+        {"demands": [row | {"acr": ["b", "a"]}]},
+        {"demands": [row | {"doors": ["api"]}]},
+        {"demands": [row | {"doors": ["api", "ssh:login"]}]},
+    ):
+        assert ISSUERS_CHUNK in refused(site, with_chunk(site, ISSUERS_CHUNK, chunk(**wrong)))

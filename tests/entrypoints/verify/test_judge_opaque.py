@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from idmap.domain.demands import Demand
 from idmap.domain.doors import Door
 from idmap.domain.errors import TokenRefused, Unavailable
 from idmap.domain.identity import Identity, Issuer
@@ -16,7 +17,13 @@ KNOWN = b"\1" * 32
 
 
 class Accounts:
-    """A trust.db with one account, alice."""
+    """A trust.db with one account, alice, that demands nothing of tokens unless told."""
+
+    def __init__(self, *demands: Demand) -> None:
+        self._demands = demands
+
+    def demands(self) -> tuple[Demand, ...]:
+        return self._demands
 
     def find_account(self, identity: Identity) -> tuple[int, str] | None:
         return (200000, "alice")
