@@ -145,9 +145,9 @@ def test_a_ban_waits_for_no_phase_of_a_first_run(site: Site, banner: Banner) -> 
     """Acknowledged while the sources are read, while the run rehearses, and in every gap between its batches."""
     observe, registry = site.source.observe, site.registry
 
-    def observing(watched, progress, known):  # type: ignore[no-untyped-def]
+    def observing(watched, progress, known, facts):  # type: ignore[no-untyped-def]
         banner.ban()
-        return observe(watched, progress, known)
+        return observe(watched, progress, known, facts)
 
     site.source.observe = observing  # type: ignore[method-assign]
     with (

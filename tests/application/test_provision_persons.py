@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idmap.application.approve_account import approve_account
-from idmap.application.compare_rules import compare_rules
+from idmap.application.compare_rules import RuleComparison, compare_rules
 from idmap.application.ports import Author
 from idmap.application.provision import RunRequest, run_provision
 from idmap.application.provision_report import Outcome, ProvisionReport, report_as_json
@@ -25,6 +25,8 @@ from idmap.domain.linking import LinkProof
 from idmap.domain.persons import as_one
 from idmap.domain.reasons import Reason
 from idmap.domain.rule_document import parse_rules
+from idmap.domain.rules import RuleSet
+from idmap.domain.what_if import Effect
 from tests.support.provisioning import RULES, START, Site, ToldSource, identity
 from tests.support.registries import make_registry
 
@@ -186,12 +188,18 @@ def test_losing_one_identity_keeps_the_account_while_another_entitles_it() -> No
 def test_a_linked_identity_counts_once_when_rules_are_compared() -> None:
     found = two_sources("ann", "ben")
     proposed = parse_rules({**TWO_ISSUERS, "rules": TWO_ISSUERS["rules"][1:]}, 9)
-    compared = compare_rules(found.site.registry, proposed, START)
+    compared = compared_with(found.site, proposed)
     assert (compared.people, compared.loses, compared.gains) == (2, 2, 0)
     found.second.members = {"lab": {"ann"}}
     found.night()
-    compared = compare_rules(found.site.registry, proposed, START)
-    assert (compared.people, compared.loses, compared.moves) == (2, 1, 1)
+    compared = compared_with(found.site, proposed)
+    assert (compared.people, compared.loses, compared.effects[Effect.MOVES]) == (2, 1, 1)
+
+
+def compared_with(site: Site, proposed: RuleSet) -> RuleComparison:
+    """The rules in force beside others."""
+    with site.registry.read() as reader:
+        return compare_rules(reader, reader.rules(), proposed, START)
 
 
 # --- membership grace -------------------------------------------------------------------------

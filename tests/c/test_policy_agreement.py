@@ -68,7 +68,8 @@ def make_rules(random: Random) -> dict[str, Any]:
         for name in ("one", "two")
     }
     classes["team"] = {
-        **classes["one"], "kind": "shared", "name": "teamprd",
+        **{member: v for member, v in classes["one"].items() if member != "membership_grace_days"},
+        "kind": "shared", "name": "teamprd",
     }  # fmt: skip
     rules = []
     for number in range(random.randint(0, 6)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_one_vo_with_sub_groups(site: DemoSite) -> None:
 
 def _key_login(site: DemoSite, username: str) -> str:
     """What an ssh login with an authorised key says."""
-    key = site.laptop.make_key()
+    key = site.laptop.make_key(f"id_{time.monotonic_ns()}")
     site.sshd.authorize(username, key.public)
     done = site.laptop.with_key(username, key, ["id"])
     return done.stdout + done.stderr

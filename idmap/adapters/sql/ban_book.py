@@ -49,7 +49,8 @@ SOME_BANS: Final = (
 )
 """With what `ban_of` wants of the rows they name."""
 
-_OF_PEOPLE: Final = SOME_BANS.where(BANS.c.token_id.is_(None)).order_by(BANS.c.ban_id)
+_OF_PEOPLE: Final = SOME_BANS.where(BANS.c.token_id.is_(None))
+"""In no order: whoever shows bans sorts the few that reach somebody."""
 _OF_CREDENTIALS: Final = SOME_BANS.where(BANS.c.banned_issuer.is_not(None)).order_by(BANS.c.ban_id)
 
 _PEOPLE: Final[BindParameter[int]] = bindparam("people", expanding=True)

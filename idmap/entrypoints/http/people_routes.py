@@ -282,6 +282,7 @@ def show_ban(ban_id: BanId, parts: Parts) -> One[BanDocument]:
     "/v1/bans",
     summary="Ban an account, an identity, a group, an issuer or a token",
     status_code=201,
+    responses={200: {"description": "With `dry_run`: what it would close; nothing was changed."}},
 )
 @needs(Permission.BAN)
 def post_ban(
@@ -290,7 +291,7 @@ def post_ban(
     parts: Parts,
     dry_run: Annotated[bool, Query(description="Only say what it would close.")] = False,
     reason: ReasonHeader = None,
-) -> OrderedBanDocument | ForeseenBanDocument:
+) -> OrderedBanDocument | Json[ForeseenBanDocument]:
     """At every door that asks us from the next request on; at every node in contact within a second. `closes` says how
     many accounts are closed by it; `warnings`, which administrators. With `dry_run` nothing else, and nothing changes.
     """
@@ -298,9 +299,8 @@ def post_ban(
     order, until, at = body.order(), body.end(), parts.clock()
     who = caller.identity
     if dry_run:
-        return foreseen_ban_document(
-            foresee_ban(parts.registry, order, until=until, at=at, caller=who)
-        )
+        found = foresee_ban(parts.registry, order, until=until, at=at, caller=who)
+        return Json[ForeseenBanDocument](foreseen_ban_document(found))
     ban, foreseen = add_ban(parts.registry, author, order, until=until, at=at, caller=who)
     return {**ban_document(ban), **foreseen_ban_document(foreseen)}
 
