@@ -43,6 +43,9 @@ CLASSES = ("login", "gpu", "secure")
 MFA = "https://refeds.org/profile/mfa"
 DAY = 86_400
 
+pytestmark = pytest.mark.timeout(400)
+"""Every example is a site with its nights."""
+
 
 def make_rules(random: Random) -> dict[str, Any]:
     """Any rule set of the second format: classes with terms, account, add and deny rules, demands."""

@@ -27,6 +27,9 @@ SECURE_AUDIENCE = "ssh://secure.demo"
 MFA = "https://refeds.org/profile/mfa"
 WHY = ("--reason", "as the guide says")
 
+pytestmark = pytest.mark.timeout(400)
+"""Three whole sites, each with nights and logins."""
+
 
 def rules_file(name: str, **values: str) -> str:
     """A file of the guide, with what no guide can know filled in."""
