@@ -44,6 +44,15 @@ sip_round(uint64_t v[4])
     v[2] = rotate(v[2], 32);
 }
 
+/* Takes in one word, with the one round of SipHash-1-3. */
+static inline void
+sip_absorb(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
+    sip_round(v);
+    v[0] ^= word;
+}
+
 uint64_t
 format_hash_name(const unsigned char seed[16], const char *name, size_t n)
 {
@@ -52,21 +61,13 @@ format_hash_name(const unsigned char seed[16], const char *name, size_t n)
     uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
                      k1 ^ 0x7465646279746573};
     unsigned char last[8] = {0};
-    uint64_t word;
     size_t at;
 
-    for (at = 0; at + 8 <= n; at += 8) {
-        word = load_u64((const unsigned char *)name + at);
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
-    }
+    for (at = 0; at + 8 <= n; at += 8)
+        sip_absorb(v, load_u64((const unsigned char *)name + at));
     memcpy(last, name + at, n - at);
     last[7] = (unsigned char)n;
-    word = load_u64(last);
-    v[3] ^= word;
-    sip_round(v);
-    v[0] ^= word;
+    sip_absorb(v, load_u64(last));
     v[2] ^= 0xff;
     sip_round(v);
     sip_round(v);

@@ -104,62 +104,30 @@ round_up(uint64_t n, uint64_t unit)
     return (n + unit - 1) & ~(unit - 1);
 }
 
-static inline uint16_t
-load_u16(const unsigned char *p)
-{
-    uint16_t v;
+/* load_u16, store_u16 and their like for the other widths. */
+#define LOAD_AND_STORE(bits)                                                                       \
+    static inline uint##bits##_t load_u##bits(const unsigned char *p)                              \
+    {                                                                                              \
+        uint##bits##_t v;                                                                          \
+                                                                                                   \
+        memcpy(&v, p, sizeof(v));                                                                  \
+        return le##bits##toh(v);                                                                   \
+    }                                                                                              \
+                                                                                                   \
+    static inline void store_u##bits(unsigned char *p, uint##bits##_t v)                           \
+    {                                                                                              \
+        v = htole##bits(v);                                                                        \
+        memcpy(p, &v, sizeof(v));                                                                  \
+    }
 
-    memcpy(&v, p, sizeof(v));
-    return le16toh(v);
-}
-
-static inline uint32_t
-load_u32(const unsigned char *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return le32toh(v);
-}
-
-static inline uint64_t
-load_u64(const unsigned char *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return le64toh(v);
-}
+LOAD_AND_STORE(16)
+LOAD_AND_STORE(32)
+LOAD_AND_STORE(64)
 
 static inline int64_t
 load_i64(const unsigned char *p)
 {
-    uint64_t v = load_u64(p);
-    int64_t s;
-
-    memcpy(&s, &v, sizeof(s));
-    return s;
-}
-
-static inline void
-store_u16(unsigned char *p, uint16_t v)
-{
-    v = htole16(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-static inline void
-store_u32(unsigned char *p, uint32_t v)
-{
-    v = htole32(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-static inline void
-store_u64(unsigned char *p, uint64_t v)
-{
-    v = htole64(v);
-    memcpy(p, &v, sizeof(v));
+    return (int64_t)load_u64(p);
 }
 
 /* CRC-32 as in zlib.crc32, so that Python can check a header too. */

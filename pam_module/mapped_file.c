@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -22,23 +23,16 @@
 static bool
 outside_initial_namespace(void)
 {
-    static const char initial[] = "0 0 4294967295";
-    char text[64];
-    size_t kept = 0;
-    ssize_t got;
-    int fd;
+    unsigned long inside, outside, count;
+    char text[64] = "";
+    int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
-    fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return false;
-    got = read(fd, text, sizeof(text));
+    (void)!read(fd, text, sizeof(text) - 1);
     close(fd);
-    if (got <= 0)
-        return false;
-    for (ssize_t i = 0; i < got && text[i] != '\n'; i++)
-        if (text[i] != ' ' || (kept > 0 && text[kept - 1] != ' '))
-            text[kept++] = text[i];
-    return kept != sizeof(initial) - 1 || memcmp(text, initial, kept) != 0;
+    return sscanf(text, "%lu %lu %lu", &inside, &outside, &count) == 3 &&
+           (inside != 0 || outside != 0 || count != UINT32_MAX);
 }
 
 /* Whether the file's owner may have written it on root's behalf. */
@@ -91,15 +85,12 @@ mapped_file_fits(const struct mapped_file *file, const struct file_form *form)
 void
 mapped_file_close(struct mapped_file *file)
 {
-    union {
-        const unsigned char *in;
-        void *out;
-    } base = {file->base};
+    void *base = (void *)(uintptr_t)file->base; /* written by nobody, but unmapped */
     size_t length = (size_t)file->length;
 
-    if (base.out == NULL)
+    if (base == NULL)
         return;
     memset(file, 0, sizeof(*file));
     atomic_signal_fence(memory_order_seq_cst);
-    munmap(base.out, length);
+    munmap(base, length);
 }

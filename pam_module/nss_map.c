@@ -165,7 +165,7 @@ count_down(atomic_int *count)
         ;
 }
 
-/* Takes a lease on what is current, as it is. */
+/* Takes a lease on what is current, as it is; none without a page. */
 static struct nss_lease
 hold_current(struct wiped_page *page)
 {
@@ -173,7 +173,7 @@ hold_current(struct wiped_page *page)
     unsigned mine = stripe();
     int slot;
 
-    while ((slot = atomic_load(&current) - 1) >= 0) {
+    while (page != NULL && (slot = atomic_load(&current) - 1) >= 0) {
         struct nss_lease lease = {&slots[slot], &page->readers[slot][mine].count};
 
         atomic_fetch_add(&page->readers[slot][mine].count, 1);
@@ -187,13 +187,11 @@ hold_current(struct wiped_page *page)
 struct nss_lease
 nss_map_take(void)
 {
-    struct nss_lease lease = {NULL, NULL};
     struct wiped_page *page = atomic_load(&wiped);
+    struct nss_lease lease = hold_current(page);
     int saved = errno;
     int cancel;
 
-    if (page != NULL)
-        lease = hold_current(page);
     if (lease.db != NULL && !posix_db_is_superseded(lease.db))
         return lease;
     nss_map_return(lease);
@@ -204,9 +202,7 @@ nss_map_take(void)
         refresh(page);
     pthread_setcancelstate(cancel, NULL);
     errno = saved;
-    if (page != NULL)
-        lease = hold_current(page);
-    return lease;
+    return hold_current(page);
 }
 
 void

@@ -119,43 +119,27 @@ next(enum posix_kind kind, void *out, char *buffer, size_t size, int *errnop)
     return status;
 }
 
-ENTRY_POINT
-_nss_idmap_setpwent(int stay_open)
-{
-    (void)stay_open;
-    return rewind_cursor(POSIX_USER);
-}
+/* set, get and end of the enumeration of one kind; glibc promises each its own arguments. */
+#define ENUMERATION(database, record_type, kind)                                                   \
+    ENTRY_POINT _nss_idmap_set##database(int stay_open)                                            \
+    {                                                                                              \
+        (void)stay_open;                                                                           \
+        return rewind_cursor(kind);                                                                \
+    }                                                                                              \
+                                                                                                   \
+    ENTRY_POINT _nss_idmap_get##database##_r(struct record_type *out, char *buffer, size_t size,   \
+                                             int *errnop)                                          \
+    {                                                                                              \
+        return next(kind, out, buffer, size, errnop);                                              \
+    }                                                                                              \
+                                                                                                   \
+    ENTRY_POINT _nss_idmap_end##database(void)                                                     \
+    {                                                                                              \
+        return rewind_cursor(kind);                                                                \
+    }
 
-ENTRY_POINT
-_nss_idmap_getpwent_r(struct passwd *out, char *buffer, size_t size, int *errnop)
-{
-    return next(POSIX_USER, out, buffer, size, errnop);
-}
-
-ENTRY_POINT
-_nss_idmap_endpwent(void)
-{
-    return rewind_cursor(POSIX_USER);
-}
-
-ENTRY_POINT
-_nss_idmap_setgrent(int stay_open)
-{
-    (void)stay_open;
-    return rewind_cursor(POSIX_GROUP);
-}
-
-ENTRY_POINT
-_nss_idmap_getgrent_r(struct group *out, char *buffer, size_t size, int *errnop)
-{
-    return next(POSIX_GROUP, out, buffer, size, errnop);
-}
-
-ENTRY_POINT
-_nss_idmap_endgrent(void)
-{
-    return rewind_cursor(POSIX_GROUP);
-}
+ENUMERATION(pwent, passwd, POSIX_USER)
+ENUMERATION(grent, group, POSIX_GROUP)
 
 /* Adds a user's secondary gids, but for `primary`, to glibc's array, up to `limit` in all (none
  * when

@@ -157,9 +157,8 @@ posix_db_at(const struct posix_db *db, enum posix_kind kind, uint64_t cursor,
 
     if (cursor >= db->section[kind].size)
         return POSIX_ABSENT;
-    if (!read_record(db, kind, (uint32_t)(offset / REFERENCE_UNIT), record))
-        return POSIX_DAMAGED;
-    return POSIX_FOUND;
+    return read_record(db, kind, (uint32_t)(offset / REFERENCE_UNIT), record) ? POSIX_FOUND
+                                                                              : POSIX_DAMAGED;
 }
 
 bool

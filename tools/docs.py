@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from idmap.domain import reasons as reasons_module
 from idmap.domain.findings import FINDINGS, SEVERITIES
-from idmap.domain.names import REFUSED_ON_NODES
+from idmap.domain.names import REFUSED_ON_NODES, as_compared, is_adoptable
 from idmap.domain.profiles import READY_MADE
 from idmap.domain.reasons import REASONS, Reason
 from idmap.domain.roles import PERMISSION_MEANS, ROLE_MEANS, Role, roles_with
@@ -316,6 +316,9 @@ def reserved_header() -> str:
     for name in REFUSED_ON_NODES:
         lengths[ord(name[0]) & 31] |= 1 << len(name)
     rows = [", ".join(f"0x{word:05x}" for word in lengths[n : n + 8]) for n in range(0, 32, 8)]
+    carried = [chr(byte) for byte in range(128) if is_adoptable(f"a{chr(byte)}")]
+    folds = [f"['{byte}'] = '{as_compared(byte)}'" for byte in carried]
+    folded = [", ".join(folds[n : n + 8]) for n in range(0, len(folds), 8)]
     return "\n".join(
         [
             "/*",
@@ -339,6 +342,11 @@ def reserved_header() -> str:
             "",
             "static const uint32_t reserved_lengths[32] = {",
             *(f"    {row}," for row in rows),
+            "};",
+            "",
+            "/* What a byte compares as; 0 for a byte that no name may contain. */",
+            "static const char fold[256] = {",
+            *(f"    {row}," for row in folded),
             "};",
             "",
             "#endif",

@@ -78,7 +78,12 @@ def is_adoptable(name: str) -> bool:
 
 def is_reserved(name: str) -> bool:
     """Whether the name belongs to the system, whatever its separators."""
-    return name.lower().translate(_SPELLING) in RESERVED_NAMES
+    return as_compared(name) in RESERVED_NAMES
+
+
+def as_compared(name: str) -> str:
+    """The spelling under which names are held against RESERVED_NAMES: lower case, separators alike."""
+    return name.lower().translate(_SPELLING)
 
 
 def is_local_group(name: str) -> bool:
