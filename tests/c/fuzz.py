@@ -48,6 +48,7 @@ COVER = ("-fsanitize=fuzzer", "-fprofile-instr-generate", "-fcoverage-mapping")
 def build(directory: Path, live: str, target: str, *options: str) -> Path:
     """The program of one target; `live` is where its posix.db is replaced, in memory if there is such a place."""
     directory.mkdir(parents=True, exist_ok=True)
+    Path(live).mkdir(exist_ok=True)
     program = directory / f"{target}_fuzz"
     parts = [HERE / f"{target}_fuzz.c", *(SOURCE / f"{name}.c" for name in TARGETS[target][1])]
     common = [
@@ -72,33 +73,57 @@ def kept(target: str) -> list[Path]:
 
 
 def run(directory: Path, live: str, runs: int, targets: list[str]) -> None:
-    """Shares `runs` among the targets; a defect ends it with its input under DIRECTORY."""
+    """Shares `runs` among the targets, and each one's share among the processors; a defect ends it with its input
+    under DIRECTORY."""
     whole = sum(TARGETS[target][0] for target in targets)
+    jobs = len(os.sched_getaffinity(0))
     total, began = 0, time.monotonic()
     for target in targets:
-        program = build(directory / "sanitized", live, target, *SANITIZE)
+        share = -(-runs * TARGETS[target][0] // (whole * jobs))
         found = directory / "found" / target
         found.mkdir(parents=True, exist_ok=True)
-        limits = [
-            f"-runs={-(-runs * TARGETS[target][0] // whole)}",
-            "-max_len=8192",
-            "-timeout=10",
-            f"-close_fd_mask={2 if target == 'compiler' else 0}",  # it says what it refuses
-            f"-artifact_prefix={directory}/",
-            "-print_final_stats=1",
+        programs = [
+            build(directory / f"sanitized-{job}", f"{live}/{job}", target, *SANITIZE)
+            for job in range(jobs)
         ]
-        command = [str(program), *limits, str(found), *map(str, kept(target))]
         start = time.monotonic()
-        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        count = execute(directory, target, programs, share)
         took = time.monotonic() - start
-        if done.returncode != 0:
-            raise SystemExit(f"fuzz: {target}: {done.stderr[-6000:]}")
-        executed = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
-        assert executed is not None, done.stderr[-6000:]
-        count = int(executed[1])
         total += count
         say(f"{target:<10}{count:>12} executions {took:>8.1f} s {count / took:>9.0f}/s")
     say(f"{'total':<10}{total:>12} executions {time.monotonic() - began:>8.1f} s")
+
+
+def execute(directory: Path, target: str, programs: list[Path], share: int) -> int:
+    """Runs the programs side by side, `share` executions each; they learn from each other. Gives the executions."""
+    limits = [
+        f"-runs={share}",
+        "-max_len=8192",
+        "-timeout=10",
+        f"-close_fd_mask={2 if target == 'compiler' else 0}",  # it says what it refuses
+        f"-artifact_prefix={directory}/",
+        "-print_final_stats=1",
+        "-reload=10",
+        str(directory / "found" / target),
+        *map(str, kept(target)),
+    ]
+    logs = [program.with_suffix(".log") for program in programs]
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for program, log in zip(programs, logs, strict=True):
+            with log.open("wb") as stderr:
+                running.append(subprocess.Popen([str(program), *limits], stderr=stderr))
+        for process, log in zip(running, logs, strict=True):
+            if process.wait() != 0:
+                raise SystemExit(f"fuzz: {target}: {log.read_text(errors='replace')[-6000:]}")
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    counts = [
+        re.findall(r"stat::number_of_executed_units:\s*(\d+)", log.read_text()) for log in logs
+    ]
+    return sum(int(count) for [count] in counts)
 
 
 def minimise(directory: Path, live: str) -> None:
