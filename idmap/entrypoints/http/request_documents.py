@@ -35,19 +35,20 @@ MAX_DEPTH: Final = 32
 
 
 _SECONDS: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _LAST_SECOND: Final = 9_999_999_999
 
 
 def _day(value: object) -> object:
     """As documented, no more: pydantic would take a bare number for seconds since 1970."""
-    if isinstance(value, str) and value.count("-") == 2:
+    if isinstance(value, str) and _DATE.fullmatch(value):
         return value
     raise ValueError("a day as in 2026-12-04")
 
 
 def _moment(value: object) -> object:
     """As documented, no more: pydantic would take a fraction, or large numbers for milliseconds."""
-    if isinstance(value, str) and (value.count("-") >= 2 or _SECONDS.fullmatch(value)):
+    if isinstance(value, str) and (_DATE.match(value) or _SECONDS.fullmatch(value)):
         return value
     if type(value) is int and 0 <= value <= _LAST_SECOND:
         return value
