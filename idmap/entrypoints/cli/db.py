@@ -23,8 +23,8 @@ from idmap.application.ports import Author, Progress
 from idmap.application.published_issues import read_published
 from idmap.domain.errors import IdmapError
 from idmap.entrypoints.cli.failures import explained
+from idmap.entrypoints.cli.host_options import Config
 from idmap.entrypoints.cli.output import moment
-from idmap.entrypoints.cli.serve import Config
 from idmap.entrypoints.clock import system_clock
 from idmap.entrypoints.settings import SERVICE_FILE, ServiceSettings, load_service_settings
 from idmap.entrypoints.sign.state import SignerState

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from idmap.adapters.snapshot.keys import PublicKey, Role, generate_keys, load_keys
 from idmap.domain.errors import IdmapError
+from idmap.entrypoints.cli.host_options import Config
 from idmap.entrypoints.settings import SERVICE_FILE, load_service_settings
 
 app = typer.Typer(
     no_args_is_help=True, help="Signing keys: make them once, pin them on every node."
 )
 
-_Config = Annotated[Path, typer.Option("--config", help="The service's settings.", dir_okay=False)]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of agent.toml lines.")]
 
 
 @app.command()
-def generate(config: _Config = SERVICE_FILE, as_json: _Json = False) -> None:
+def generate(config: Config = SERVICE_FILE, as_json: _Json = False) -> None:
     """Make the manifest key and the bans key, and print the lines for agent.toml.
 
     Refuses when there are keys already: a key that nodes have pinned is never overwritten.
@@ -39,7 +38,7 @@ def generate(config: _Config = SERVICE_FILE, as_json: _Json = False) -> None:
 
 
 @app.command("list")
-def list_keys(config: _Config = SERVICE_FILE, as_json: _Json = False) -> None:
+def list_keys(config: Config = SERVICE_FILE, as_json: _Json = False) -> None:
     """Print the public keys as the lines that agent.toml wants. Needs to read the key files."""
     try:
         keys = load_keys(load_service_settings(config).sign.keys_directory)

@@ -1,32 +1,20 @@
-"""`idmap serve` and `idmap work`: the two long-running processes beside the signer."""
+"""`idmap serve`: the doors, and the other two processes as children."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import threading
-from pathlib import Path
-from typing import Annotated
 
 import structlog
-import typer
 
-from idmap.adapters.snapshot.store import DirectorySnapshotStore
-from idmap.application.administer import forget_answers
 from idmap.entrypoints import bootstrap
 from idmap.entrypoints.children import Children
 from idmap.entrypoints.cli.failures import explained
-from idmap.entrypoints.clock import system_clock
+from idmap.entrypoints.cli.host_options import Config
 from idmap.entrypoints.http.app import create_app
 from idmap.entrypoints.http.server import run_server
 from idmap.entrypoints.logs import configure_logs
 from idmap.entrypoints.settings import SERVICE_FILE, ServiceSettings, load_service_settings
-from idmap.entrypoints.stopping import when_told_to_stop
-from idmap.entrypoints.work.publisher import run_publisher
-from idmap.entrypoints.work.runner import last_started, run_scheduled
-from idmap.entrypoints.work.schedule import parse_schedule, run_schedule
-
-Config = Annotated[Path, typer.Option("--config", help="The service's settings.", dir_okay=False)]
 
 _log = structlog.get_logger("idmap.serve")
 
@@ -61,51 +49,3 @@ async def _serve(settings: ServiceSettings) -> None:
     finally:
         parts.registry.close()
         _log.info("serve_stopped")
-
-
-def work_command(config: Config = SERVICE_FILE) -> None:
-    """Run the worker: publishes snapshots and bans, and provisions every night.
-
-    The schedule is in the settings; one run at a time across all replicas. Needs the signer.
-    """
-    configure_logs(process="work")
-    with explained("idmap work"):
-        settings = load_service_settings(config)
-        schedule = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
-        registry = bootstrap.open_registry(settings)
-        stop = threading.Event()
-        when_told_to_stop(stop.set)
-        nightly = threading.Thread(
-            target=run_schedule,
-            name="schedule",
-            args=(
-                schedule,
-                lambda: run_scheduled(
-                    registry,
-                    bootstrap.sources(settings),
-                    bootstrap.guard_limits(settings),
-                    clock=system_clock,
-                ),
-                lambda: last_started(registry),
-            ),
-            kwargs={"clock": system_clock, "stop": stop},
-        )
-        if settings.schedule.enabled:
-            nightly.start()
-        store = DirectorySnapshotStore(settings.snapshot.directory)
-
-        def sweep() -> int:
-            return forget_answers(registry, system_clock()) + store.collect_garbage()
-
-        try:
-            run_publisher(
-                bootstrap.publisher(settings, registry, store),
-                registry,
-                stop,
-                collect_garbage=sweep,
-            )
-        finally:
-            stop.set()
-            if nightly.is_alive():
-                nightly.join()
-            registry.close()

@@ -17,10 +17,10 @@ from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
 from idmap.entrypoints import bootstrap
 from idmap.entrypoints.cli.failures import explained
+from idmap.entrypoints.cli.host_options import Config
 from idmap.entrypoints.clock import system_clock
 from idmap.entrypoints.settings import SERVICE_FILE, load_service_settings
 
-Config = Annotated[Path, typer.Option("--config", help="The service's settings.", dir_okay=False)]
 KeyFile = Annotated[
     Path, typer.Option("--key-file", help="Where the admin key goes, mode 0600.", dir_okay=False)
 ]
