@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Generator
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("idmap", deadline=None)
 settings.load_profile("idmap")
 """No absolute timing is asserted: shared machines are slow at times."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Each test begins with the usual umask, whoever runs it and whatever ran before.
+
+    A command that narrows it (`idmap init`) means its own process, and in a test that is ours.
+    """
+    before = os.umask(0o022)
+    try:
+        return (yield)
+    finally:
+        os.umask(before)
