@@ -38,7 +38,7 @@ test: check ## everything that CI runs
 
 .PHONY: test-all
 test-all: check ## that, and what takes longer
-	@$(PYTEST) -q tests
+	@$(AS_ROOT) env IDMAP_EXAMPLES=1 $(PYTHON) -m pytest -q tests
 	@$(PYTHON) tools/mutate.py
 
 .PHONY: bench

@@ -13,6 +13,7 @@ from idmap.domain.decision import day_of, decide
 from idmap.domain.doors import API, Door
 from idmap.domain.reasons import Reason
 from tests.application.test_open_account import _claims, _registry
+from tests.support.examples import examples
 from tests.support.tokens import NOW, SSH
 
 EVENTS = (
@@ -23,7 +24,7 @@ EVENTS = (
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     member=st.booleans(),
     event=st.sampled_from(EVENTS),

@@ -39,6 +39,7 @@ from idmap.domain.identity import Identity
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.reasons import Reason
 from tests.support.allocating_worker import marks_of
+from tests.support.examples import examples
 from tests.support.ledger_state import check_ledger
 from tests.support.postgresql import cluster
 from tests.support.provisioning import RULES, START, Site, ToldSource, group, identity
@@ -366,10 +367,16 @@ _SETTINGS: Any = {
     "phases": [Phase.explicit, Phase.reuse, Phase.generate],
 }
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=15, stateful_step_count=25, **_SETTINGS)
+TestHistories.settings = settings(max_examples=examples(15), stateful_step_count=25, **_SETTINGS)
 TestPostgresqlHistories = PostgresqlHistories.TestCase
-TestPostgresqlHistories.settings = settings(max_examples=4, stateful_step_count=20, **_SETTINGS)
+TestPostgresqlHistories.settings = settings(
+    max_examples=examples(4), stateful_step_count=20, **_SETTINGS
+)
 TestRestoredHistories = RestoredHistories.TestCase
-TestRestoredHistories.settings = settings(max_examples=10, stateful_step_count=25, **_SETTINGS)
+TestRestoredHistories.settings = settings(
+    max_examples=examples(10), stateful_step_count=25, **_SETTINGS
+)
 TestCopiedBackHistories = CopiedBackHistories.TestCase
-TestCopiedBackHistories.settings = settings(max_examples=10, stateful_step_count=25, **_SETTINGS)
+TestCopiedBackHistories.settings = settings(
+    max_examples=examples(10), stateful_step_count=25, **_SETTINGS
+)

@@ -24,6 +24,7 @@ from idmap.domain.groups import Group
 from idmap.domain.guard import GuardLimits
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.reasons import Reason
+from tests.support.examples import examples
 from tests.support.provisioning import RULES, START, Site, group, identity, open_registry
 from tests.support.registries import make_registry
 from tests.support.watched_registry import WatchedRegistry
@@ -187,7 +188,7 @@ _night = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(_night, _night, st.integers(1, 4), st.integers(1, 12))
 def test_any_night_cut_anywhere_leaves_everybody_as_before_or_as_planned(
     first: dict[str, Any], second: dict[str, Any], batch: int, number: int

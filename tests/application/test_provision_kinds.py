@@ -12,6 +12,7 @@ from idmap.domain.errors import Conflict
 from idmap.domain.guard import GuardLimits
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.reasons import Reason
+from tests.support.examples import examples
 from tests.support.planned_site import PlannedSite, person
 from tests.support.provisioning import START, Site
 from tests.support.registries import make_registry
@@ -99,7 +100,7 @@ def as_values(values: PlannedSite) -> dict[str, Any]:
 
 
 @settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],

@@ -27,6 +27,7 @@ from idmap.domain.reasons import Reason
 from idmap.domain.rule_document import parse_rules
 from idmap.domain.rules import RuleSet
 from idmap.domain.what_if import Effect
+from tests.support.examples import examples
 from tests.support.provisioning import RULES, START, Site, ToldSource, identity
 from tests.support.registries import make_registry
 
@@ -120,7 +121,7 @@ nights = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(nights, names)
 def test_several_identities_are_one_person_night_after_night(
     history: list[dict[str, Any]], linked: set[str]

@@ -14,6 +14,7 @@ from idmap.application.provision_steps import apply_changes, make_plan, observe,
 from idmap.domain.accounts import AccountState
 from idmap.domain.guard import GuardLimits
 from idmap.domain.reasons import Reason
+from tests.support.examples import examples
 from tests.support.provisioning import ISSUER, RULES, Site, identity
 from tests.support.registries import make_registry
 
@@ -82,7 +83,7 @@ def issued(reader: RegistryReader) -> dict[str, tuple[str, int]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(rules(), nights)
 def test_a_run_leaves_nothing_to_do_and_never_moves_a_number(
     first_rules: dict[str, Any], history: list[dict[str, Any]]
@@ -115,7 +116,7 @@ def test_a_run_leaves_nothing_to_do_and_never_moves_a_number(
         before = now
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(rules(), st.fixed_dictionaries(dict.fromkeys(GROUPS, _names)), _names)
 def test_a_plan_applied_in_a_transaction_is_empty_in_the_same_transaction(
     document: dict[str, Any], members: dict[str, set[str]], inactive: set[str]
@@ -131,7 +132,7 @@ def test_a_plan_applied_in_a_transaction_is_empty_in_the_same_transaction(
         assert make_plan(writer, site.now)[0].changes == ()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(nights)
 def test_nobody_is_suspended_before_the_date_they_were_told(history: list[dict[str, Any]]) -> None:
     """Whatever the source says in the meantime."""

@@ -40,6 +40,7 @@ from idmap.domain.numbers import GidNumber, UidNumber
 from idmap.domain.posix import Windows, posix_chunks
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import EMPTY_RULES
+from tests.support.examples import examples
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "account_phase.json"
 WINDOWS = Windows(uid=((200_000, 299_999),), gid=((300_000, 399_999),))
@@ -190,7 +191,9 @@ def expected(world: World, name: str, clock: int, *, token_shown: bool = False) 
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(seed=st.integers(0, 2**32))
 def test_decide_and_the_installed_files_agree(plain: Any, tmp_path: Path, seed: int) -> None:
@@ -209,7 +212,9 @@ def test_decide_and_the_installed_files_agree(plain: Any, tmp_path: Path, seed: 
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(seed=st.integers(0, 2**32))
 def test_nss_gives_each_account_its_own_record_and_groups(

@@ -35,6 +35,7 @@ from idmap.domain.posix import Windows, posix_chunks
 from idmap.domain.reasons import Reason
 from idmap.domain.rules import EMPTY_RULES
 from tests.c.test_agreement import ask
+from tests.support.examples import examples
 from tests.support.registries import make_registry
 from tests.support.registry_scenes import AUTHOR, ISSUER, OTHER, furnish, opening, person, profile
 
@@ -184,7 +185,9 @@ def clocks(world: World) -> Iterator[int]:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(seed=st.integers(0, 2**32))
 def test_oracle_decide_and_the_installed_files_agree_on_bans_of_every_kind(

@@ -34,6 +34,7 @@ from idmap.domain.guard import GuardLimits
 from idmap.domain.posix import posix_chunks, windows_of
 from idmap.domain.reasons import Reason
 from tests.c.test_agreement import _transcript, ask
+from tests.support.examples import examples
 from tests.support.provisioning import ISSUER, Site, group, identity
 from tests.support.registries import make_registry
 
@@ -180,7 +181,9 @@ def credential(name: str, node_class: str, random: Random, at: int) -> VerifiedC
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(seed=st.integers(0, 2**32))
 def test_rules_people_bans_and_dates_come_out_alike_in_python_and_in_c(
@@ -227,7 +230,9 @@ def test_rules_people_bans_and_dates_come_out_alike_in_python_and_in_c(
 
 
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(10),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(seed=st.integers(0, 2**32))
 def test_nss_gives_what_the_rules_gave(plain: Any, seed: int) -> None:
@@ -251,7 +256,7 @@ def test_nss_gives_what_the_rules_gave(plain: Any, seed: int) -> None:
     site.registry.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_a_credential_never_adds_and_its_silence_never_takes(seed: int) -> None:
     """More groups in a token give nothing; none at all take nothing that is recorded."""

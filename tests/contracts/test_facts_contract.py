@@ -13,6 +13,7 @@ from idmap.application.questions import IdentityQuestion
 from idmap.domain.errors import InvalidInput, SourceFailed
 from idmap.domain.facts import SAID_BY_SOURCES, Fact, FactKind
 from idmap.domain.identity import Identity
+from tests.support.examples import examples
 from tests.support.fact_rules import asking
 from tests.support.registries import make_registry
 from tests.support.registry_scenes import (
@@ -324,7 +325,7 @@ def _people(told_of: list[Told]) -> list[ListedPerson]:
     ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(steps=st.lists(_step, min_size=1, max_size=4))
 def test_part_by_part_is_as_at_once_and_twice_is_as_once(steps: list[Step]) -> None:
     """What a provisioning run stands on: `only` changes these people just as the whole listing would; whom the listing

@@ -16,6 +16,7 @@ from idmap.domain.groups import Group
 from idmap.domain.identity import Identity, Issuer
 from idmap.domain.linking import LinkProof
 from idmap.domain.reasons import Reason
+from tests.support.examples import examples
 from tests.support.registries import make_registry
 from tests.support.registry_scenes import (
     AUTHOR,
@@ -170,4 +171,4 @@ class Links(RuleBasedStateMachine):
 
 
 TestLinks = Links.TestCase
-TestLinks.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestLinks.settings = settings(max_examples=examples(40), stateful_step_count=25, deadline=None)

@@ -33,6 +33,7 @@ from idmap.domain.spelling import (
     PrefixCounter,
     Spelling,
 )
+from tests.support.examples import examples
 from tests.support.registries import make_registry
 from tests.support.registry_scenes import (
     AUTHOR,
@@ -155,7 +156,7 @@ def test_a_wish_that_may_never_be_issued_is_refused(registry: Registry, name: st
         writer.open_account(opening(person("a"), "alice", instead=(Username(name),)))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
         st.tuples(

@@ -20,6 +20,7 @@ from idmap.application.ports import Registry
 from idmap.domain.accounts import TRANSITIONS, AccountEvent, AccountState
 from idmap.domain.errors import Conflict
 from idmap.domain.numbers import is_refused_number
+from tests.support.examples import examples
 from tests.support.registries import make_registry
 from tests.support.registry_scenes import (
     AUTHOR,
@@ -175,10 +176,10 @@ class RestoredHistory(History):
 
 
 TestHistories = History.TestCase
-TestHistories.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestHistories.settings = settings(max_examples=examples(40), stateful_step_count=30, deadline=None)
 TestRestoredHistories = RestoredHistory.TestCase
 TestRestoredHistories.settings = settings(
-    max_examples=20,
+    max_examples=examples(20),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -12,6 +12,7 @@ from idmap.application.ports import Listing, Registry, RegistryReader
 from idmap.domain.errors import Conflict
 from idmap.domain.groups import Group
 from idmap.domain.numbers import NumberRange, RangePurpose
+from tests.support.examples import examples
 from tests.support.registries import make_registry
 from tests.support.registry_scenes import (
     AUTHOR,
@@ -176,7 +177,7 @@ def facts(registry: Registry) -> list[str]:
         return sorted(map(repr, reader.people()))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(nights(), st.randoms(use_true_random=False))
 def test_a_listing_recorded_in_parts_says_the_same_as_recorded_whole(
     history: list[Listing], chance: object

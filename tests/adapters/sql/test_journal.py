@@ -27,6 +27,7 @@ from idmap.domain.names import GroupName
 from idmap.domain.numbers import NumberRange, RangePurpose
 from idmap.domain.plans import OpenGroup
 from idmap.domain.reasons import Reason
+from tests.support.examples import examples
 from tests.support.registry_scenes import (
     AUTHOR,
     ISSUER,
@@ -51,7 +52,9 @@ ISSUES = st.lists(
     max_size=4,
 )
 MANY = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
