@@ -4,7 +4,6 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 # Private namespaces need root; everything else does not mind it.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH)
-PYTEST := $(AS_ROOT) $(PYTHON) -m pytest
 # Two files at a time, each in one piece: what it builds and starts serves all of its tests. Both processes hash alike,
 # another way in every run, because names of tests show sets.
 JOBS ?= 2
