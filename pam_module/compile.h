@@ -1,5 +1,5 @@
 /*
- * idmap-compile, the only writer of posix.db and bans.db: what its parts share.
+ * idmap-compile, the only writer of posix.db: what its parts share.
  *
  * Text records come in one per line, are checked on their own (law 10: whoever signed them), and go
  * to a file beside the target that takes its place only when complete. What cannot go on says why
@@ -28,11 +28,11 @@ struct input {
     size_t length[FIELD_MAX];
 };
 
-/* The file being written: `<target>.tmp`, locked, so that a left-over of a killed run is reused. */
+/* The file being written, `<target>.tmp`, and its directory, locked as long as the program runs. */
 struct output {
     int directory;
     FILE *file;
-    char *name; /* of the target, in its directory */
+    const char *name; /* of the target, in its directory */
     char *temporary;
     char *previous;
     uint64_t offset; /* where the next byte goes */
@@ -69,20 +69,12 @@ struct entries {
     struct table table[KEY_COUNT];
 };
 
-struct ban {
-    uint32_t uid_number;
-    uint64_t until; /* 0: no end */
-};
-
-/* One file on its way from text to bytes. Of a posix.db, records come in ascending order of their
- * numbers, so users go straight to the output; what the indexes and the member lists need of each
- * stays in memory. What is allocated here lasts as long as the program. */
+/* A posix.db on its way from text to bytes. Records come in ascending order of their numbers, so
+ * users go straight to the output; what the indexes and the member lists need of each stays in
+ * memory. What is allocated here lasts as long as the program. */
 struct build {
     struct input in;
     struct output out;
-    struct ban *ban;
-    size_t ban_count;
-    size_t ban_room;
     unsigned char header[POSIX_HEADER_PAGE];
     unsigned char seed[16];
     int stage; /* which kind of record was the last */
@@ -96,10 +88,8 @@ struct build {
 /* Removes the unfinished output and ends the program with `status`. */
 _Noreturn void compile_end(enum status status);
 
-/* Says `FILE:LINE: reason [code]` for the current line, or for `line`; STATUS_REFUSED. */
+/* Says `FILE:LINE: reason [code]` for the current line; STATUS_REFUSED. */
 _Noreturn void refuse(const struct input *in, const char *code, const char *reason);
-_Noreturn void refuse_line(const struct input *in, unsigned long line, const char *code,
-                           const char *reason);
 
 /* Says `what: errno's text [code]`; STATUS_FAILED. */
 _Noreturn void fail(const char *code, const char *what);
@@ -117,32 +107,25 @@ bool input_next(struct input *in);
 /* The decimal number `text`, at most `max`: digits only, no sign, no leading zero. */
 uint64_t input_number(const struct input *in, const char *text, uint64_t max);
 
-/* Reads the next line, which must be `keyword` and a number of at most `max`. */
-uint64_t input_head(struct input *in, const char *keyword, uint64_t max);
-
 /* Prepares to write beside `target`. */
 void output_open(struct output *out, const char *target);
 void output_write(struct output *out, const void *bytes, size_t n);
 void output_align(struct output *out, size_t unit); /* with zeros */
 
-/* Completes the opening of a header that `form` describes, of a file as long as what was written,
- * and puts it over the `form->header` bytes that were written first. */
-void output_seal(struct output *out, const struct file_form *form, uint32_t flags,
-                 unsigned char *header);
+/* Puts the header, now that all of it is known, over the page that was written first. */
+void output_header(struct output *out, const unsigned char header[POSIX_HEADER_PAGE]);
 
-/*
- * Puts the finished file in the target's place: sync, rename, sync of the directory. With
- * `supersede`, the replaced file keeps a second name, `<target>.previous`, until its superseded
- * word is set; one left by an earlier run is settled first.
- */
-void output_install(struct output *out, bool supersede);
+/* Puts the finished file in the target's place: sync, rename, sync of the directory. The replaced
+ * file keeps a second name, `<target>.previous`, until its superseded word is set; one left by an
+ * earlier run is settled first. */
+void output_install(struct output *out);
 
 /* Ends an interrupted replacement of `target`: marks and removes `<target>.previous`. */
 void output_settle(struct output *out, const char *target);
 
-/* The two layouts. `b` is zeroed but for its seed, and its input and output, which are open. */
+/* From the input's first record to the last byte of the output. `b` is zeroed but for its seed, and
+ * its input and output, which are open. */
 void compile_posix(struct build *b);
-void compile_bans(struct build *b);
 
 /* Adds an entry with the name in field 1 of the line. Refuses a number that is not above the last
  * one's. */

@@ -9,16 +9,10 @@
 #define LINE_MAX_BYTES (1u << 20) /* 65 535 gids of ten digits, and room for the rest */
 
 void
-refuse_line(const struct input *in, unsigned long line, const char *code, const char *reason)
-{
-    fprintf(stderr, "idmap-compile: %s:%lu: %s [%s]\n", in->path, line, reason, code);
-    compile_end(STATUS_REFUSED);
-}
-
-void
 refuse(const struct input *in, const char *code, const char *reason)
 {
-    refuse_line(in, in->line, code, reason);
+    fprintf(stderr, "idmap-compile: %s:%lu: %s [%s]\n", in->path, in->line, reason, code);
+    compile_end(STATUS_REFUSED);
 }
 
 void
@@ -103,14 +97,4 @@ input_number(const struct input *in, const char *text, uint64_t max)
         n = n * 10 + digit;
     }
     return n;
-}
-
-uint64_t
-input_head(struct input *in, const char *keyword, uint64_t max)
-{
-    if (!input_next(in))
-        refuse(in, "truncated", "there is no end line");
-    if (in->count != 2 || strcmp(in->field[0], keyword) != 0)
-        refuse(in, "out_of_order", keyword);
-    return input_number(in, in->field[1], max);
 }

@@ -72,8 +72,10 @@ enter(struct build *b, enum posix_kind kind, size_t i, enum posix_key key)
     uint32_t probes;
     uint32_t *slot = seek(b, kind, name, entry->name_length, entry->number, &probes);
 
-    if (slot[1] != 0)
-        refuse_line(&b->in, all->first_line + i, "name_repeated", "the name is given twice");
+    if (slot[1] != 0) {
+        b->in.line = all->first_line + i; /* where it stands, not where it is found */
+        refuse(&b->in, "name_repeated", "the name is given twice");
+    }
     slot[1] = (uint32_t)i + 1;
     if (probes > all->table[key].max_probes)
         all->table[key].max_probes = probes;
@@ -202,8 +204,6 @@ write_index(struct build *b, enum posix_kind kind, enum posix_key key)
 void
 layout_finish(struct build *b)
 {
-    static const struct file_form form = {POSIX_MAGIC, POSIX_HEADER_PAGE, POSIX_AT_CHECKSUM, 0};
-
     layout_index(b, POSIX_USER);
     note_section(b, POSIX_USER, POSIX_HEADER_PAGE);
     write_groups(b);
@@ -221,5 +221,9 @@ layout_finish(struct build *b)
             store_u32(at + 4, all->windows.window[i].last);
         }
     }
-    output_seal(&b->out, &form, 0, b->header);
+    memcpy(b->header, POSIX_MAGIC, MAGIC_SIZE);
+    store_u32(b->header + AT_VERSION, FORMAT_VERSION);
+    store_u64(b->header + AT_LENGTH, b->out.offset);
+    store_u32(b->header + POSIX_AT_CHECKSUM, format_checksum(b->header, POSIX_AT_CHECKSUM));
+    output_header(&b->out, b->header);
 }

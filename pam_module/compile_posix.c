@@ -91,17 +91,28 @@ check_gecos(const struct build *b)
     }
 }
 
+/* Reads the next line, which must be `keyword` and a number of at most `max`. */
+static uint64_t
+head(struct build *b, const char *keyword, uint64_t max)
+{
+    if (!input_next(&b->in))
+        refuse(&b->in, "truncated", "there is no end line");
+    if (b->in.count != 2 || strcmp(b->in.field[0], keyword) != 0)
+        refuse(&b->in, "out_of_order", keyword);
+    return number(b, 1, max);
+}
+
 /* The lines that come first, each once. */
 static void
 parse_head(struct build *b)
 {
     uint64_t created, not_after;
 
-    if (input_head(&b->in, "idmap-posix", UINT32_MAX) != 2)
+    if (head(b, "idmap-posix", UINT32_MAX) != 2)
         refuse(&b->in, "version_unknown", "not version 2");
-    store_u64(b->header + POSIX_AT_REVISION, input_head(&b->in, "revision", UINT64_MAX));
-    created = input_head(&b->in, "created", INT64_MAX);
-    not_after = input_head(&b->in, "not_after", INT64_MAX);
+    store_u64(b->header + POSIX_AT_REVISION, head(b, "revision", UINT64_MAX));
+    created = head(b, "created", INT64_MAX);
+    not_after = head(b, "not_after", INT64_MAX);
     if (not_after != 0 && not_after < created)
         refuse(&b->in, "dates_malformed", "not_after is before created");
     store_u64(b->header + POSIX_AT_CREATED, created);
