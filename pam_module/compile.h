@@ -16,16 +16,15 @@
 enum status { STATUS_DONE, STATUS_REFUSED, STATUS_USAGE, STATUS_FAILED };
 
 #define FIELD_MAX 12
+#define SECONDARY_MAX 65535 /* the kernel takes 65 536 groups, the primary one included */
 
 /* A text file, read line by line and split at tabs. */
 struct input {
     const char *path; /* as said in messages */
     FILE *file;
-    char *buffer;
     unsigned long line;
     int count;              /* fields of this line */
-    char *field[FIELD_MAX]; /* each ended by a zero; good until the next line */
-    size_t length[FIELD_MAX];
+    char *field[FIELD_MAX]; /* each ended by a zero, the only one; good until the next line */
 };
 
 /* The file being written, `<target>.tmp`, and its directory, locked as long as the program runs. */
@@ -46,7 +45,6 @@ struct entry {
     uint32_t count;        /* a user's secondary gids, or a group's members */
     uint32_t members_size; /* of a group: bytes of its members' names with their zeros */
     uint32_t stamp;        /* of a group: the last user that named it, to find one named twice */
-    uint8_t name_length;
 };
 
 /* An index in the making: slots of {fingerprint, entry number plus one}. */
@@ -61,7 +59,7 @@ struct entries {
     struct entry *entry;
     size_t count;
     size_t room;
-    char *names;
+    char *names; /* each with its zero */
     size_t names_size;
     size_t names_room;
     unsigned long first_line; /* of the first one; they come without a gap */
@@ -82,7 +80,7 @@ struct build {
     uint32_t *groups; /* entry numbers of all users' secondary groups, one list after the other */
     size_t group_count;
     size_t group_room;
-    unsigned char *record; /* the user record being made */
+    unsigned char gids[SECONDARY_MAX * 4]; /* of the user being read, as they go to the file */
 };
 
 /* Removes the unfinished output and ends the program with `status`. */
@@ -112,19 +110,17 @@ void output_open(struct output *out, const char *target);
 void output_write(struct output *out, const void *bytes, size_t n);
 void output_align(struct output *out, size_t unit); /* with zeros */
 
-/* Puts the header, now that all of it is known, over the page that was written first. */
-void output_header(struct output *out, const unsigned char header[POSIX_HEADER_PAGE]);
-
-/* Puts the finished file in the target's place: sync, rename, sync of the directory. The replaced
- * file keeps a second name, `<target>.previous`, until its superseded word is set; one left by an
- * earlier run is settled first. */
-void output_install(struct output *out);
+/* Puts the header, now that all of it is known, over the page that was written first, and the
+ * finished file in the target's place: sync, rename, sync of the directory. The replaced file keeps
+ * a second name, `<target>.previous`, until its superseded word is set; one left by an earlier run
+ * is settled first. */
+void output_install(struct output *out, const unsigned char header[POSIX_HEADER_PAGE]);
 
 /* Ends an interrupted replacement of `target`: marks and removes `<target>.previous`. */
 void output_settle(struct output *out, const char *target);
 
-/* From the input's first record to the last byte of the output. `b` is zeroed but for its seed, and
- * its input and output, which are open. */
+/* From the input's first record to the last byte of the output, and `b->header`. `b` is zeroed but
+ * for its seed, and its input and output, which are open. */
 void compile_posix(struct build *b);
 
 /* Adds an entry with the name in field 1 of the line. Refuses a number that is not above the last
@@ -135,7 +131,12 @@ struct entry *layout_add(struct build *b, enum posix_kind kind, uint32_t number)
 void layout_index(struct build *b, enum posix_kind kind);
 
 /* The group with this name, or (NULL) this number; NULL when there is none. After layout_index. */
-struct entry *layout_group(struct build *b, const char *name, size_t length, uint32_t number);
+struct entry *layout_group(struct build *b, const char *name, uint32_t number);
+
+/* Writes a record: `head`, in which only what all records have is missing, the strings, and the
+ * list of `count` 32-bit numbers. */
+void layout_record(struct build *b, struct entry *entry, unsigned char *head, size_t head_size,
+                   const void *strings, size_t strings_size, const void *list, size_t count);
 
 /* Everything after the last user record: groups with members, indexes, header. */
 void layout_finish(struct build *b);

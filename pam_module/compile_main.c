@@ -7,10 +7,6 @@
 #include <getopt.h>
 #include <sys/random.h>
 
-#ifndef IDMAP_VERSION
-#define IDMAP_VERSION "0.1.0"
-#endif
-
 enum { IN, OUT, SEED, GIVEN_COUNT, HELP, VERSION };
 
 static const struct option options[] = {
@@ -97,6 +93,6 @@ main(int argc, char **argv)
     input_open(&b.in, given[IN]);
     output_open(&b.out, given[OUT]);
     compile_posix(&b);
-    output_install(&b.out);
+    output_install(&b.out, b.header);
     return STATUS_DONE;
 }

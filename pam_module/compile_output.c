@@ -83,14 +83,6 @@ output_align(struct output *out, size_t unit)
     output_write(out, zeros, (size_t)(round_up(out->offset, unit) - out->offset));
 }
 
-void
-output_header(struct output *out, const unsigned char header[POSIX_HEADER_PAGE])
-{
-    if (fflush(out->file) != 0 ||
-        pwrite(fileno(out->file), header, POSIX_HEADER_PAGE, 0) != POSIX_HEADER_PAGE)
-        fail("output_unwritable", out->temporary);
-}
-
 /* Sets the superseded word of the file under the previous name and removes that name. A file that
  * is still the target itself only loses the second name; so does what is no posix.db. */
 static void
@@ -99,15 +91,15 @@ settle(const struct output *out)
     int fd = openat(out->directory, out->previous, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     unsigned char magic[MAGIC_SIZE] = {0};
     unsigned char word[4];
-    struct stat previous, target;
+    struct stat previous = {0};
+    struct stat target = {0};
 
     if (fd < 0 && errno == ENOENT)
         return;
     store_u32(word, 1);
-    if (fd < 0 || fstat(fd, &previous) != 0)
+    if (fd < 0 || fstat(fd, &previous) != 0 ||
+        (fstatat(out->directory, out->name, &target, AT_SYMLINK_NOFOLLOW) != 0 && errno != ENOENT))
         fail("not_marked", out->previous);
-    if (fstatat(out->directory, out->name, &target, AT_SYMLINK_NOFOLLOW) != 0)
-        target = (struct stat){0};
     if ((previous.st_ino != target.st_ino || previous.st_dev != target.st_dev) &&
         previous.st_size >= POSIX_HEADER_PAGE &&
         pread(fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
@@ -120,13 +112,14 @@ settle(const struct output *out)
 }
 
 void
-output_install(struct output *out)
+output_install(struct output *out, const unsigned char header[POSIX_HEADER_PAGE])
 {
     int fd = fileno(out->file);
     bool placed;
     int error;
 
-    if (fchmod(fd, 0644) != 0 || fsync(fd) != 0)
+    if (fflush(out->file) != 0 || pwrite(fd, header, POSIX_HEADER_PAGE, 0) != POSIX_HEADER_PAGE ||
+        fchmod(fd, 0644) != 0 || fsync(fd) != 0)
         fail("output_unwritable", out->temporary);
     settle(out);
     if (linkat(out->directory, out->name, out->directory, out->previous, 0) != 0 && errno != ENOENT)

@@ -32,14 +32,9 @@ static void
 restart(const uint8_t *data, size_t size)
 {
     static FILE *file;
-    static struct input in;
 
-    if (file == NULL) {
+    if (file == NULL)
         file = fdopen(memfd_create("out", MFD_CLOEXEC), "w");
-        input_open(&in, "/dev/null");
-        fclose(in.file);
-        in.file = NULL;
-    }
     for (int kind = 0; kind < POSIX_KINDS; kind++) {
         free(b.all[kind].entry);
         free(b.all[kind].names);
@@ -47,16 +42,14 @@ restart(const uint8_t *data, size_t size)
             free(b.all[kind].table[key].slot);
     }
     free(b.groups);
-    free(b.record);
-    if (in.file != NULL)
-        fclose(in.file);
-    in.file = fmemopen((void *)(uintptr_t)data, size, "r");
-    in.line = 0;
+    if (b.in.file != NULL)
+        fclose(b.in.file);
+    memset(&b, 0,
+           offsetof(struct build, gids)); /* these are large, and written before they are read */
     rewind(file);
-    promise(in.file != NULL && ftruncate(fileno(file), 0) == 0, "the files are ready");
-    b = (struct build){.out = {.file = file, .name = "out", .temporary = "out"}};
-    b.in = in;
-    promise(b.in.file != NULL, "the input opens");
+    b.out = (struct output){.file = file, .name = "out", .temporary = "out"};
+    b.in = (struct input){.path = "in", .file = fmemopen((void *)(uintptr_t)data, size, "r")};
+    promise(b.in.file != NULL && ftruncate(fileno(file), 0) == 0, "the files are ready");
 }
 
 int
@@ -72,9 +65,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     compile_posix(&b);
     bytes = malloc(b.out.offset);
-    promise(bytes != NULL &&
+    promise(bytes != NULL && fflush(b.out.file) == 0 &&
                 pread(fileno(b.out.file), bytes, b.out.offset, 0) == (ssize_t)b.out.offset,
             "it is read");
+    memcpy(bytes, b.header, sizeof(b.header));
     promise(attach(&db, bytes, b.out.offset), "the reader takes what was accepted");
     exercise(bytes, b.out.offset);
     free(bytes);
