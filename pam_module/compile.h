@@ -13,6 +13,10 @@
 
 #include "posix_db.h"
 
+/* In a group's record. The reader has no use for it: a list that is withheld is an empty one. */
+#define GROUP_AT_FLAGS 17 /* u8 */
+#define GROUP_FLAG_MEMBERS_WITHHELD 1
+
 enum status { STATUS_DONE, STATUS_REFUSED, STATUS_USAGE, STATUS_FAILED };
 
 #define FIELD_MAX 12
@@ -42,16 +46,16 @@ struct entry {
     uint64_t name; /* offset into entries.names */
     uint32_t number;
     uint32_t reference;
-    uint32_t count;        /* a user's secondary gids, or a group's members */
+    uint32_t count;        /* a user's places in groups with lists, or a group's members */
     uint32_t members_size; /* of a group: bytes of its members' names with their zeros */
     uint32_t stamp;        /* of a group: the last user that named it, to find one named twice */
+    bool is_withheld;      /* of a group: its members are not listed, nor collected */
 };
 
-/* An index in the making: slots of {fingerprint, entry number plus one}. */
-struct table {
-    uint32_t (*slot)[2];
-    uint64_t slots;
-    uint32_t max_probes;
+/* Of an index in the making. */
+struct slot {
+    uint32_t fingerprint;
+    uint32_t entry; /* its number plus one; 0: the slot is free */
 };
 
 /* All users, or all groups. */
@@ -64,7 +68,9 @@ struct entries {
     size_t names_room;
     unsigned long first_line; /* of the first one; they come without a gap */
     struct id_windows windows;
-    struct table table[KEY_COUNT];
+    uint64_t slot_count; /* of each index */
+    struct slot *slots[KEY_COUNT];
+    uint32_t max_probes[KEY_COUNT];
 };
 
 /* A posix.db on its way from text to bytes. Records come in ascending order of their numbers, so
@@ -77,7 +83,7 @@ struct build {
     unsigned char seed[16];
     int stage; /* which kind of record was the last */
     struct entries all[POSIX_KINDS];
-    uint32_t *groups; /* entry numbers of all users' secondary groups, one list after the other */
+    uint32_t *groups; /* entry numbers of the groups that list each user, one after the other */
     size_t group_count;
     size_t group_room;
     unsigned char gids[SECONDARY_MAX * 4]; /* of the user being read, as they go to the file */

@@ -32,62 +32,53 @@ layout_add(struct build *b, enum posix_kind kind, uint32_t number)
 
 /* The slot of the entry with this name, or (NULL) this number, or the free one where it belongs,
  * then with its fingerprint; `*probes` tells how many were looked at. */
-static uint32_t *
+static struct slot *
 seek(const struct build *b, enum posix_kind kind, const char *name, uint32_t number,
      uint32_t *probes)
 {
     const struct entries *all = &b->all[kind];
-    const struct table *table = &all->table[name != NULL ? KEY_NAME : KEY_NUMBER];
+    struct slot *slots = all->slots[name != NULL ? KEY_NAME : KEY_NUMBER];
     uint64_t hash = name != NULL ? format_hash_name(b->seed, name, strlen(name))
                                  : format_hash_number(b->seed, number);
     uint32_t fingerprint = name != NULL ? (uint32_t)(hash >> 32) : number;
 
     for (*probes = 1;; ++*probes, hash++) {
-        uint32_t *slot = table->slot[hash & (table->slots - 1)];
+        struct slot *slot = &slots[hash & (all->slot_count - 1)];
 
-        if (slot[1] == 0)
-            slot[0] = fingerprint;
-        if (slot[1] == 0 ||
-            (slot[0] == fingerprint &&
-             (name == NULL || strcmp(all->names + all->entry[slot[1] - 1].name, name) == 0)))
+        if (slot->entry == 0)
+            slot->fingerprint = fingerprint;
+        if (slot->entry == 0 ||
+            (slot->fingerprint == fingerprint &&
+             (name == NULL || strcmp(all->names + all->entry[slot->entry - 1].name, name) == 0)))
             return slot;
     }
-}
-
-/* Enters entry `i` under a key. A name may have been given before; the numbers ascend. */
-static void
-enter(struct build *b, enum posix_kind kind, enum posix_key key, size_t i)
-{
-    struct entries *all = &b->all[kind];
-    const struct entry *entry = &all->entry[i];
-    const char *name = key == KEY_NAME ? all->names + entry->name : NULL;
-    uint32_t probes;
-    uint32_t *slot = seek(b, kind, name, entry->number, &probes);
-
-    if (slot[1] != 0) {
-        b->in.line = all->first_line + i; /* where it stands, not where it is found */
-        refuse(&b->in, "name_repeated", "the name is given twice");
-    }
-    slot[1] = (uint32_t)i + 1;
-    if (probes > all->table[key].max_probes)
-        all->table[key].max_probes = probes;
 }
 
 void
 layout_index(struct build *b, enum posix_kind kind)
 {
     struct entries *all = &b->all[kind];
-    uint64_t slots = INDEX_MIN_SLOTS;
 
-    while (slots * 61 < (uint64_t)all->count * 100) /* at most 61 % full */
-        slots *= 2;
+    all->slot_count = INDEX_MIN_SLOTS;
+    while (all->slot_count * 61 < (uint64_t)all->count * 100) /* at most 61 % full */
+        all->slot_count *= 2;
     for (enum posix_key key = KEY_NAME; key < KEY_COUNT; key++) {
-        all->table[key].slots = slots;
-        all->table[key].slot = calloc(slots, sizeof(*all->table[key].slot));
-        if (all->table[key].slot == NULL)
+        all->slots[key] = calloc(all->slot_count, sizeof(*all->slots[key]));
+        if (all->slots[key] == NULL)
             fail("no_memory", b->in.path);
-        for (size_t i = 0; i < all->count; i++)
-            enter(b, kind, key, i);
+        for (size_t i = 0; i < all->count; i++) {
+            const char *name = key == KEY_NAME ? all->names + all->entry[i].name : NULL;
+            uint32_t probes;
+            struct slot *slot = seek(b, kind, name, all->entry[i].number, &probes);
+
+            if (slot->entry != 0) { /* a name's: the numbers ascend */
+                b->in.line = all->first_line + i;
+                refuse(&b->in, "name_repeated", "the name is given twice");
+            }
+            slot->entry = (uint32_t)i + 1;
+            if (probes > all->max_probes[key])
+                all->max_probes[key] = probes;
+        }
     }
 }
 
@@ -95,9 +86,9 @@ struct entry *
 layout_group(struct build *b, const char *name, uint32_t number)
 {
     uint32_t probes;
-    const uint32_t *slot = seek(b, POSIX_GROUP, name, number, &probes);
+    const struct slot *slot = seek(b, POSIX_GROUP, name, number, &probes);
 
-    return slot[1] == 0 ? NULL : &b->all[POSIX_GROUP].entry[slot[1] - 1];
+    return slot->entry == 0 ? NULL : &b->all[POSIX_GROUP].entry[slot->entry - 1];
 }
 
 /* Says in the header that a section lies from `offset` to what is written now. */
@@ -159,6 +150,7 @@ write_group(struct build *b, struct entry *group, const uint32_t *members)
     const char *name = b->all[POSIX_GROUP].names + group->name;
     unsigned char head[GROUP_AT_STRINGS] = {0};
 
+    head[GROUP_AT_FLAGS] = group->is_withheld ? GROUP_FLAG_MEMBERS_WITHHELD : 0;
     store_u32(head + GROUP_AT_MEMBER_COUNT, group->count);
     store_u32(head + GROUP_AT_MEMBERS_SIZE, group->members_size);
     layout_record(b, group, head, sizeof(head), name, strlen(name) + 1, members, group->count);
@@ -184,23 +176,24 @@ write_groups(struct build *b)
 static void
 write_index(struct build *b, enum posix_kind kind, enum posix_key key)
 {
-    struct table *table = &b->all[kind].table[key];
+    const struct entries *all = &b->all[kind];
     size_t index = INDEX_OF(kind, key);
     uint64_t start;
 
     output_align(&b->out, SECTION_ALIGN);
     start = b->out.offset;
-    for (uint64_t i = 0; i < table->slots; i++) {
-        unsigned char *slot = (unsigned char *)table->slot[i];
-        uint32_t entry = table->slot[i][1];
+    for (uint64_t i = 0; i < all->slot_count; i++) {
+        struct slot slot = all->slots[key][i];
+        unsigned char *place = (unsigned char *)&all->slots[key][i];
 
-        store_u32(slot, entry == 0 ? 0 : table->slot[i][0]);
-        store_u32(slot + 4, entry == 0 ? 0 : b->all[kind].entry[entry - 1].reference);
+        store_u32(place, slot.entry == 0 ? 0 : slot.fingerprint);
+        store_u32(place + 4, slot.entry == 0 ? 0 : all->entry[slot.entry - 1].reference);
     }
-    output_write(&b->out, table->slot, table->slots * SLOT_SIZE);
+    output_write(&b->out, all->slots[key], all->slot_count * SLOT_SIZE);
     note_section(b, SECTION_OF_INDEX(index), start);
-    store_u32(b->header + POSIX_AT_MAX_PROBES + index * 4, table->max_probes);
+    store_u32(b->header + POSIX_AT_MAX_PROBES + index * 4, all->max_probes[key]);
 }
+_Static_assert(sizeof(struct slot) == SLOT_SIZE, "slots become the file's in place");
 
 void
 layout_finish(struct build *b)

@@ -47,12 +47,10 @@ answer(const char *text)
 static void
 parse_seed(const char *text, unsigned char seed[16])
 {
-    static const char digits[] = "0123456789abcdef";
-
-    if (strlen(text) != 32 || strspn(text, digits) != 32)
+    if (strlen(text) != 32 || strspn(text, "0123456789abcdef") != 32)
         usage("--seed takes 32 lower-case hexadecimal digits");
-    for (size_t i = 0; i < 32; i++)
-        seed[i / 2] = (unsigned char)(seed[i / 2] << 4 | (strchr(digits, text[i]) - digits));
+    for (size_t i = 0; i < 16; i++)
+        sscanf(text + 2 * i, "%2hhx", &seed[i]);
 }
 
 int
@@ -60,6 +58,7 @@ main(int argc, char **argv)
 {
     static struct build b;
     const char *given[GIVEN_COUNT] = {NULL};
+    const char *command;
     bool is_settle;
     int option;
 
@@ -73,8 +72,9 @@ main(int argc, char **argv)
             usage("unknown or incomplete option; see --help");
         given[option] = optarg;
     }
-    is_settle = argc - optind == 1 && strcmp(argv[optind], "settle") == 0;
-    if (!is_settle && (argc - optind != 1 || strcmp(argv[optind], "posix") != 0))
+    command = argc - optind == 1 ? argv[optind] : "";
+    is_settle = strcmp(command, "settle") == 0;
+    if (!is_settle && strcmp(command, "posix") != 0)
         usage("one of posix, settle is needed; see --help");
     if (given[OUT] == NULL)
         usage("--out is needed");

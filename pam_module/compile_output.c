@@ -88,15 +88,14 @@ output_align(struct output *out, size_t unit)
 static void
 settle(const struct output *out)
 {
+    static const unsigned char word[4] = {1}; /* little-endian */
     int fd = openat(out->directory, out->previous, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     unsigned char magic[MAGIC_SIZE] = {0};
-    unsigned char word[4];
     struct stat previous = {0};
     struct stat target = {0};
 
     if (fd < 0 && errno == ENOENT)
         return;
-    store_u32(word, 1);
     if (fd < 0 || fstat(fd, &previous) != 0 ||
         (fstatat(out->directory, out->name, &target, AT_SYMLINK_NOFOLLOW) != 0 && errno != ENOENT))
         fail("not_marked", out->previous);

@@ -122,14 +122,19 @@ parse_window(struct build *b)
     windows->window[windows->count++].last = last;
 }
 
+/* A fourth field says that the group's members are not to be listed. */
 static void
 parse_group(struct build *b)
 {
+    bool is_withheld = b->in.count == 4;
+
     check_name(b);
-    (void)layout_add(b, POSIX_GROUP, id_number(b, 2, POSIX_GROUP));
+    if (is_withheld && strcmp(b->in.field[3], "nomembers") != 0)
+        refuse(&b->in, "field_unknown", "what may follow a gid is nomembers");
+    layout_add(b, POSIX_GROUP, id_number(b, 2, POSIX_GROUP))->is_withheld = is_withheld;
 }
 
-/* Reads one secondary gid and counts the user into its group. */
+/* Reads one secondary gid and counts the user into its group, if that lists its members. */
 static uint32_t
 add_secondary(struct build *b, const char *text)
 {
@@ -145,6 +150,8 @@ add_secondary(struct build *b, const char *text)
     if (group->members_size > UINT32_MAX - name_size)
         refuse(&b->in, "too_large", "too many members of a group");
     group->stamp = stamp;
+    if (group->is_withheld)
+        return gid_number;
     group->count++;
     group->members_size += name_size;
     b->groups = grow(b->groups, &b->group_room, b->group_count + 1, sizeof(*b->groups));
@@ -208,6 +215,7 @@ parse_user(struct build *b)
     unsigned char head[USER_AT_STRINGS] = {0};
     char strings[4 * (TEXT_LENGTH_MAX + 1)];
     size_t strings_size = 0;
+    size_t lists_before = b->group_count;
     uint32_t uid_number, gid_count;
     struct entry *user;
 
@@ -231,7 +239,7 @@ parse_user(struct build *b)
     gid_count = parse_secondary(b);
     store_u32(head + USER_AT_GID_COUNT, gid_count);
     user = layout_add(b, POSIX_USER, uid_number);
-    user->count = gid_count;
+    user->count = (uint32_t)(b->group_count - lists_before);
     layout_record(b, user, head, sizeof(head), strings, strings_size, b->gids, gid_count);
 }
 
@@ -249,14 +257,15 @@ enum stage { STAGE_HEAD, STAGE_WINDOWS, STAGE_GROUPS, STAGE_USERS, STAGE_END };
 static const struct record_kind {
     const char *keyword;
     int fields;
+    int optional; /* fields that may follow */
     int stage;
     void (*parse)(struct build *b);
 } record_kinds[] = {
-    {"user", 12, STAGE_USERS, parse_user},      {"group", 3, STAGE_GROUPS, parse_group},
-    {"window", 4, STAGE_WINDOWS, parse_window}, {"end", 3, STAGE_END, parse_end},
-    {"idmap-posix", 2, STAGE_HEAD, NULL}, /* known, but over once the others come */
-    {"revision", 2, STAGE_HEAD, NULL},          {"created", 2, STAGE_HEAD, NULL},
-    {"not_after", 2, STAGE_HEAD, NULL},         {NULL, 0, STAGE_HEAD, NULL},
+    {"user", 12, 0, STAGE_USERS, parse_user},      {"group", 3, 1, STAGE_GROUPS, parse_group},
+    {"window", 4, 0, STAGE_WINDOWS, parse_window}, {"end", 3, 0, STAGE_END, parse_end},
+    {"idmap-posix", 2, 0, STAGE_HEAD, NULL}, /* known, but over once the others come */
+    {"revision", 2, 0, STAGE_HEAD, NULL},          {"created", 2, 0, STAGE_HEAD, NULL},
+    {"not_after", 2, 0, STAGE_HEAD, NULL},         {NULL, 0, 0, STAGE_HEAD, NULL},
 };
 
 static void
@@ -270,7 +279,7 @@ parse_record(struct build *b)
         refuse(&b->in, "record_unknown", "of no known kind, or behind the end");
     if (kind->stage < b->stage)
         refuse(&b->in, "out_of_order", "the record is out of order or given twice");
-    if (b->in.count != kind->fields)
+    if (b->in.count < kind->fields || b->in.count > kind->fields + kind->optional)
         refuse(&b->in, "field_count", "the record has too few or too many fields");
     if (b->stage < STAGE_USERS && kind->stage >= STAGE_USERS)
         layout_index(b, POSIX_GROUP);

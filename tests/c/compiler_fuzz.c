@@ -39,13 +39,13 @@ restart(const uint8_t *data, size_t size)
         free(b.all[kind].entry);
         free(b.all[kind].names);
         for (int key = 0; key < KEY_COUNT; key++)
-            free(b.all[kind].table[key].slot);
+            free(b.all[kind].slots[key]);
     }
     free(b.groups);
     if (b.in.file != NULL)
         fclose(b.in.file);
-    memset(&b, 0,
-           offsetof(struct build, gids)); /* these are large, and written before they are read */
+    /* The gids are large, and written before they are read. */
+    memset(&b, 0, offsetof(struct build, gids));
     rewind(file);
     b.out = (struct output){.file = file, .name = "out", .temporary = "out"};
     b.in = (struct input){.path = "in", .file = fmemopen((void *)(uintptr_t)data, size, "r")};

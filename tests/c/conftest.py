@@ -58,6 +58,8 @@ class Records:
 
     users: Sequence[User] = (User("alice", 200000, gids=(300001,)), User("bob", 200001))
     groups: Sequence[tuple[str, int]] = (("proj", 300000), ("lab", 300001))
+    withheld: Sequence[int] = ()
+    """Gids of groups whose members are not to be listed."""
     revision: str = "7"
     created: str = "1700000000"
     not_after: str = CLOSED
@@ -70,7 +72,8 @@ class Records:
         users = sorted(self.users, key=lambda user: user.uid)
         lines = ["idmap-posix\t2", f"revision\t{self.revision}", f"created\t{self.created}"]
         lines += [f"not_after\t{self.not_after}", *(f"window\t{w}" for w in self.windows)]
-        lines += [f"group\t{name}\t{gid}" for name, gid in groups]
+        for name, gid in groups:
+            lines.append(f"group\t{name}\t{gid}" + "\tnomembers" * (gid in self.withheld))
         lines += [user.line() for user in users]
         lines += [*self.extra, f"end\t{len(self.groups)}\t{len(self.users)}"]
         return "".join(line + "\n" for line in lines)
@@ -80,7 +83,8 @@ class Records:
         lines = []
         for name, gid in sorted(self.groups, key=lambda group: group[1]):
             users = sorted(self.users, key=lambda user: user.uid)
-            members = ",".join(user.name for user in users if gid in user.gids)
+            listed = [] if gid in self.withheld else users
+            members = ",".join(user.name for user in listed if gid in user.gids)
             lines.append(f"{name}:*:{gid}:{members}")
         return lines
 

@@ -8,6 +8,7 @@ import stat
 import struct
 import subprocess
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -289,6 +290,68 @@ def test_a_user_without_flags_is_refused(refused, records, user):
     line = user("alice", 200000).line()
     text = records(users=[user("alice", 200000)]).text()
     assert refused(text.replace(line, line.removesuffix("\t0"))) == "field_count"
+
+
+def group_record(data, index):
+    """A group's bytes from its head up to its end; -1 is the last one."""
+    at, size = struct.unpack_from("<QQ", data, 128 + 16)
+    found, end = [], at + size
+    while at < end:
+        length = struct.unpack_from("<I", data, at + 4)[0]
+        found.append(data[at : at + length])
+        at += length
+    return found[index]
+
+
+def test_a_member_list_that_is_withheld_is_empty_and_says_so(plain, records, user, tmp_path):
+    """Bit 0 of the byte at 17; the users' own lists and the other groups' members are whole."""
+    users = [
+        user("alice", 200000, gids=(300000, 300001)),
+        user("bob", 200001, gids=(300001, 300002)),
+        user("carol", 200002, gids=(300000, 300002)),
+    ]
+    groups = [("proj", 300000), ("all", 300001), ("lab", 300002)]
+    full = records(users=users, groups=groups)
+    data = {}
+    for withheld in ((), (300001,)):
+        out = plain.install(replace(full, withheld=withheld), tmp_path / "posix.db")
+        data[withheld] = out.read_bytes()
+    before, after = data[()], data[(300001,)]
+    users_end = 4096 + struct.unpack_from("<Q", before, 128 + 8)[0]
+    assert after[4096:users_end] == before[4096:users_end]
+    listed = group_record(before, 1)
+    assert (listed[17], *struct.unpack_from("<III", listed, 12)[::2]) == (0, 2, len("alice bob "))
+    empty = group_record(after, 1)
+    assert (empty[16], empty[17]) == (3, 1)
+    assert struct.unpack_from("<I", empty, 12) == struct.unpack_from("<I", empty, 20) == (0,)
+    assert empty[24:28] == b"all\0"
+    assert len(empty) == 32
+    for index in (0, 2):
+        kept = group_record(after, index)
+        assert kept[4:] == group_record(before, index)[4:], "but for the record's own reference"
+        assert struct.unpack_from("<I", kept, 12) == (2,)
+
+
+def test_what_may_follow_a_gid_is_one_word(refused, records):
+    """Anything else would be taken for a list that is there."""
+    text = records().text()
+    for more, code in [
+        ("", "field_unknown"),
+        ("members", "field_unknown"),
+        ("Nomembers", "field_unknown"),
+        ("nomembers ", "field_unknown"),
+        ("nomembers\t", "field_count"),
+        ("nomembers\tnomembers", "field_count"),
+    ]:
+        changed = text.replace("group\tlab\t300001\n", f"group\tlab\t300001\t{more}\n")
+        assert changed != text
+        assert refused(changed) == code, more
+
+
+def test_a_group_without_a_list_is_named_once_per_user_all_the_same(refused, user):
+    """As its number is checked where it is a primary group's."""
+    twice = user("alice", 200000, gids=(300001, 300001))
+    assert refused(users=[twice], withheld=(300001,)) == "group_repeated"
 
 
 def test_a_line_above_one_mebibyte_is_refused(refused, user):
