@@ -31,9 +31,9 @@ compile_end(enum status status)
     _exit((int)status);
 }
 
-/* Opens and locks the directory of `target` and makes the three names. */
+/* Opens the directory of `target`, locks it as `lock` says, and makes the three names. */
 static void
-open_directory(struct output *out, const char *target)
+open_directory(struct output *out, const char *target, int lock)
 {
     const char *slash = strrchr(target, '/');
     char *path;
@@ -47,7 +47,7 @@ open_directory(struct output *out, const char *target)
     free(path);
     if (out->directory < 0)
         fail("output_unwritable", target);
-    if (flock(out->directory, LOCK_EX | LOCK_NB) != 0)
+    if (flock(out->directory, lock) != 0)
         fail("busy", target);
 }
 
@@ -56,7 +56,7 @@ output_open(struct output *out, const char *target)
 {
     int fd;
 
-    open_directory(out, target);
+    open_directory(out, target, LOCK_EX | LOCK_NB);
     signal(SIGXFSZ, SIG_IGN); /* so that the limit shows as EFBIG */
     unfinished = out;
     if (unlinkat(out->directory, out->temporary, 0) != 0 && errno != ENOENT)
@@ -135,6 +135,6 @@ output_install(struct output *out, const unsigned char header[POSIX_HEADER_PAGE]
 void
 output_settle(struct output *out, const char *target)
 {
-    open_directory(out, target);
+    open_directory(out, target, LOCK_EX); /* waits for what a killed agent left running */
     settle(out);
 }

@@ -506,17 +506,17 @@ def waiting(plain, out):
 def test_the_second_of_two_compilers_on_one_target_is_told_that_it_is_busy(
     plain, records, tmp_path
 ):
-    """The first is not disturbed: what it installs is its own, whole."""
+    """The first is not disturbed: what it installs is its own, whole. `settle` waits for its end."""
     out = plain.install(records(revision="7"), tmp_path / "posix.db")
     with waiting(plain, out) as first:
         second = plain.compile(records(revision="9").text(), out)
-        settled = subprocess.run(
-            [plain.compiler, "settle", "--out", str(out)], capture_output=True, text=True
-        )
-        first.communicate(records(revision="8").text().encode())
-    for done in (second, settled):
-        assert done.returncode == 3
-        assert "[busy]" in done.stderr
+        with subprocess.Popen([plain.compiler, "settle", "--out", str(out)]) as settle:
+            with pytest.raises(subprocess.TimeoutExpired):
+                settle.wait(0.3)
+            first.communicate(records(revision="8").text().encode())
+            assert settle.wait(10) == 0
+    assert second.returncode == 3
+    assert "[busy]" in second.stderr
     assert first.returncode == 0
     assert struct.unpack_from("<Q", out.read_bytes(), 24) == (8,)
     assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
