@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +73,21 @@ def test_a_number_that_the_file_cannot_hold_leaves_the_list_that_is_there(
     with pytest.raises(NodeInstallFailed) as caught:
         write_bans(path, replace(SOUND, bans=(ban,)))
     assert caught.value.reason is Reason.MANIFEST_INVALID
+    assert read_bans(path) == SOUND
+    assert [p.name for p in tmp_path.iterdir()] == ["bans.db"]
+
+
+def test_a_full_disk_leaves_the_list_that_is_there_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "bans.db"
+    write_bans(path, SOUND)
+    program = (
+        "import sys, pathlib; from idmap.adapters.node_files import bans_db;"
+        "path = pathlib.Path(sys.argv[1]); now = bans_db.read_bans(path);"
+        "bans_db.write_bans(path, type(now)(9, 1, 1, False, tuple((n, 0) for n in range(5000))))"
+    )
+    command = ["prlimit", "--fsize=4096", sys.executable, "-B", "-c", program, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert f"NodeInstallFailed: install_failed: {path}: File too large" in done.stderr, done.stderr
     assert read_bans(path) == SOUND
     assert [p.name for p in tmp_path.iterdir()] == ["bans.db"]
 
