@@ -70,9 +70,11 @@ check_text(const struct build *b, int i, bool is_path)
         is_good = n != 0 && *text != ':' && (!is_path || n == 1);
     }
     if (!is_good && is_path)
-        refuse(&b->in, "path_malformed", "home and shell are short absolute ASCII, no colons");
+        refuse(
+            &b->in, "path_malformed",
+            "home and shell are absolute paths of at most 1023 ASCII characters without a colon");
     if (!is_good)
-        refuse(&b->in, "gecos_malformed", "gecos is short UTF-8, no colons");
+        refuse(&b->in, "gecos_malformed", "gecos is UTF-8 of at most 1023 bytes without a colon");
 }
 
 /* Reads the next line, which must be `keyword` and a number of at most `max`. */
