@@ -8,17 +8,13 @@
 
 #define LINE_MAX_BYTES (1u << 20) /* 65 535 gids of ten digits, and room for the rest */
 
-void
-refuse_line(const struct input *in, unsigned long line, const char *code, const char *reason)
-{
-    fprintf(stderr, "idmap-compile: %s:%lu: %s [%s]\n", in->path, line, reason, code);
-    compile_end(STATUS_REFUSED);
-}
+static char buffer[LINE_MAX_BYTES + 1];
 
 void
 refuse(const struct input *in, const char *code, const char *reason)
 {
-    refuse_line(in, in->line, code, reason);
+    fprintf(stderr, "idmap-compile: %s:%lu: %s [%s]\n", in->path, in->line, reason, code);
+    compile_end(STATUS_REFUSED);
 }
 
 void
@@ -43,11 +39,7 @@ grow(void *array, size_t *room, size_t wanted, size_t size)
 void
 input_open(struct input *in, const char *path)
 {
-    size_t room = 0;
-
-    memset(in, 0, sizeof(*in));
     in->path = path;
-    in->buffer = grow(NULL, &room, LINE_MAX_BYTES + 1, 1);
     in->file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     if (in->file == NULL)
         fail("input_unreadable", path);
@@ -56,14 +48,14 @@ input_open(struct input *in, const char *path)
 bool
 input_next(struct input *in)
 {
-    char *at = in->buffer;
+    char *at = buffer;
     int c;
 
     in->line++;
     in->count = 0;
     in->field[0] = at;
     while ((c = getc_unlocked(in->file)) != EOF) {
-        if (at == in->buffer + LINE_MAX_BYTES)
+        if (at == buffer + LINE_MAX_BYTES)
             refuse(in, "line_too_long", "a line is longer than 1 MiB");
         if (c != '\t' && c != '\n') {
             if (c < ' ' || c == 0x7f)
@@ -71,7 +63,6 @@ input_next(struct input *in)
             *at++ = (char)c;
             continue;
         }
-        in->length[in->count] = (size_t)(at - in->field[in->count]);
         *at++ = '\0';
         if (++in->count == FIELD_MAX && c == '\t')
             refuse(in, "field_count", "too many fields");
@@ -81,7 +72,7 @@ input_next(struct input *in)
     }
     if (ferror(in->file))
         fail("input_unreadable", in->path);
-    if (at > in->buffer)
+    if (at > buffer)
         refuse(in, "truncated", "the last line does not end");
     return false;
 }
@@ -103,14 +94,4 @@ input_number(const struct input *in, const char *text, uint64_t max)
         n = n * 10 + digit;
     }
     return n;
-}
-
-uint64_t
-input_head(struct input *in, const char *keyword, uint64_t max)
-{
-    if (!input_next(in))
-        refuse(in, "truncated", "there is no end line");
-    if (in->count != 2 || strcmp(in->field[0], keyword) != 0)
-        refuse(in, "out_of_order", keyword);
-    return input_number(in, in->field[1], max);
 }

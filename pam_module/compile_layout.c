@@ -7,13 +7,12 @@
 
 #include <stdlib.h>
 
-#define ENTRIES_MAX 0x7fffffff
-
 struct entry *
 layout_add(struct build *b, enum posix_kind kind, uint32_t number)
 {
     const struct input *in = &b->in;
     struct entries *all = &b->all[kind];
+    size_t name_size = strlen(in->field[1]) + 1;
     struct entry *entry;
 
     if (all->count == 0)
@@ -22,89 +21,74 @@ layout_add(struct build *b, enum posix_kind kind, uint32_t number)
         refuse(in, "number_repeated", "the number is given twice");
     else if (number < all->entry[all->count - 1].number)
         refuse(in, "out_of_order", "the numbers do not ascend");
-    if (all->count == ENTRIES_MAX)
-        refuse(in, "too_large", "too many users or groups");
     all->entry = grow(all->entry, &all->room, all->count + 1, sizeof(*all->entry));
-    all->names = grow(all->names, &all->names_room, all->names_size + in->length[1], 1);
+    all->names = grow(all->names, &all->names_room, all->names_size + name_size, 1);
     entry = &all->entry[all->count++];
-    *entry = (struct entry){
-        .name = all->names_size, .number = number, .name_length = (uint8_t)in->length[1]};
-    memcpy(all->names + all->names_size, in->field[1], in->length[1]);
-    all->names_size += in->length[1];
+    *entry = (struct entry){.name = all->names_size, .number = number};
+    memcpy(all->names + all->names_size, in->field[1], name_size);
+    all->names_size += name_size;
     return entry;
 }
 
 /* The slot of the entry with this name, or (NULL) this number, or the free one where it belongs,
  * then with its fingerprint; `*probes` tells how many were looked at. */
-static uint32_t *
-seek(const struct build *b, enum posix_kind kind, const char *name, size_t length, uint32_t number,
+static struct slot *
+seek(const struct build *b, enum posix_kind kind, const char *name, uint32_t number,
      uint32_t *probes)
 {
     const struct entries *all = &b->all[kind];
-    const struct table *table = &all->table[name != NULL ? KEY_NAME : KEY_NUMBER];
-    uint64_t hash = name != NULL ? format_hash_name(b->seed, name, length)
+    struct slot *slots = all->slots[name != NULL ? KEY_NAME : KEY_NUMBER];
+    uint64_t hash = name != NULL ? format_hash_name(b->seed, name, strlen(name))
                                  : format_hash_number(b->seed, number);
     uint32_t fingerprint = name != NULL ? (uint32_t)(hash >> 32) : number;
 
     for (*probes = 1;; ++*probes, hash++) {
-        uint32_t *slot = table->slot[hash & (table->slots - 1)];
-        const struct entry *entry = all->entry;
+        struct slot *slot = &slots[hash & (all->slot_count - 1)];
 
-        if (slot[1] == 0)
-            slot[0] = fingerprint;
-        else
-            entry += slot[1] - 1;
-        if (slot[1] == 0 ||
-            (slot[0] == fingerprint &&
-             (name == NULL || (entry->name_length == length &&
-                               memcmp(all->names + entry->name, name, length) == 0))))
+        if (slot->entry == 0)
+            slot->fingerprint = fingerprint;
+        if (slot->entry == 0 ||
+            (slot->fingerprint == fingerprint &&
+             (name == NULL || strcmp(all->names + all->entry[slot->entry - 1].name, name) == 0)))
             return slot;
     }
-}
-
-/* Enters entry `i` under a key. A name may have been given before; the numbers ascend. */
-static void
-enter(struct build *b, enum posix_kind kind, size_t i, enum posix_key key)
-{
-    struct entries *all = &b->all[kind];
-    const struct entry *entry = &all->entry[i];
-    const char *name = key == KEY_NAME ? all->names + entry->name : NULL;
-    uint32_t probes;
-    uint32_t *slot = seek(b, kind, name, entry->name_length, entry->number, &probes);
-
-    if (slot[1] != 0)
-        refuse_line(&b->in, all->first_line + i, "name_repeated", "the name is given twice");
-    slot[1] = (uint32_t)i + 1;
-    if (probes > all->table[key].max_probes)
-        all->table[key].max_probes = probes;
 }
 
 void
 layout_index(struct build *b, enum posix_kind kind)
 {
     struct entries *all = &b->all[kind];
-    uint64_t slots = INDEX_MIN_SLOTS;
 
-    while (slots * 61 < (uint64_t)all->count * 100) /* at most 61 % full */
-        slots *= 2;
+    all->slot_count = INDEX_MIN_SLOTS;
+    while (all->slot_count * 61 < (uint64_t)all->count * 100) /* at most 61 % full */
+        all->slot_count *= 2;
     for (enum posix_key key = KEY_NAME; key < KEY_COUNT; key++) {
-        all->table[key].slots = slots;
-        all->table[key].slot = calloc(slots, sizeof(*all->table[key].slot));
-        if (all->table[key].slot == NULL)
+        all->slots[key] = calloc(all->slot_count, sizeof(*all->slots[key]));
+        if (all->slots[key] == NULL)
             fail("no_memory", b->in.path);
+        for (size_t i = 0; i < all->count; i++) {
+            const char *name = key == KEY_NAME ? all->names + all->entry[i].name : NULL;
+            uint32_t probes;
+            struct slot *slot = seek(b, kind, name, all->entry[i].number, &probes);
+
+            if (slot->entry != 0) { /* a name's: the numbers ascend */
+                b->in.line = all->first_line + i;
+                refuse(&b->in, "name_repeated", "the name is given twice");
+            }
+            slot->entry = (uint32_t)i + 1;
+            if (probes > all->max_probes[key])
+                all->max_probes[key] = probes;
+        }
     }
-    for (size_t i = 0; i < all->count; i++)
-        for (enum posix_key key = KEY_NAME; key < KEY_COUNT; key++)
-            enter(b, kind, i, key);
 }
 
 struct entry *
-layout_group(struct build *b, const char *name, size_t length, uint32_t number)
+layout_group(struct build *b, const char *name, uint32_t number)
 {
     uint32_t probes;
-    const uint32_t *slot = seek(b, POSIX_GROUP, name, length, number, &probes);
+    const struct slot *slot = seek(b, POSIX_GROUP, name, number, &probes);
 
-    return slot[1] == 0 ? NULL : &b->all[POSIX_GROUP].entry[slot[1] - 1];
+    return slot->entry == 0 ? NULL : &b->all[POSIX_GROUP].entry[slot->entry - 1];
 }
 
 /* Says in the header that a section lies from `offset` to what is written now. */
@@ -139,26 +123,37 @@ collect_members(struct build *b)
     return members;
 }
 
+void
+layout_record(struct build *b, struct entry *entry, unsigned char *head, size_t head_size,
+              const void *strings, size_t strings_size, const void *list, size_t count)
+{
+    uint64_t size = round_up(round_up(head_size + strings_size, 4) + count * 4, REFERENCE_UNIT);
+    uint64_t reference = b->out.offset / REFERENCE_UNIT;
+
+    if (size > UINT32_MAX || reference > UINT32_MAX)
+        refuse(&b->in, "too_large", "the records do not fit the format");
+    entry->reference = (uint32_t)reference;
+    store_u32(head + RECORD_AT_REFERENCE, entry->reference);
+    store_u32(head + RECORD_AT_SIZE, (uint32_t)size);
+    store_u32(head + RECORD_AT_NUMBER, entry->number);
+    head[RECORD_AT_NAME_LENGTH] = (unsigned char)strlen(strings); /* the name comes first */
+    output_write(&b->out, head, head_size);
+    output_write(&b->out, strings, strings_size);
+    output_align(&b->out, 4);
+    output_write(&b->out, list, count * 4);
+    output_align(&b->out, REFERENCE_UNIT);
+}
+
 static void
 write_group(struct build *b, struct entry *group, const uint32_t *members)
 {
-    unsigned char head[GROUP_AT_STRINGS + 36] = {0};
-    size_t head_size = (size_t)round_up(GROUP_AT_STRINGS + group->name_length + 1u, 4);
-    uint64_t size = round_up(head_size + (uint64_t)group->count * 4, REFERENCE_UNIT);
+    const char *name = b->all[POSIX_GROUP].names + group->name;
+    unsigned char head[GROUP_AT_STRINGS] = {0};
 
-    if (size > UINT32_MAX || b->out.offset / REFERENCE_UNIT > UINT32_MAX)
-        refuse(&b->in, "too_large", "the groups do not fit the format");
-    group->reference = (uint32_t)(b->out.offset / REFERENCE_UNIT);
-    store_u32(head + RECORD_AT_REFERENCE, group->reference);
-    store_u32(head + RECORD_AT_SIZE, (uint32_t)size);
-    store_u32(head + RECORD_AT_NUMBER, group->number);
-    head[RECORD_AT_NAME_LENGTH] = group->name_length;
+    head[GROUP_AT_FLAGS] = group->is_withheld ? GROUP_FLAG_MEMBERS_WITHHELD : 0;
     store_u32(head + GROUP_AT_MEMBER_COUNT, group->count);
     store_u32(head + GROUP_AT_MEMBERS_SIZE, group->members_size);
-    memcpy(head + GROUP_AT_STRINGS, b->all[POSIX_GROUP].names + group->name, group->name_length);
-    output_write(&b->out, head, head_size);
-    output_write(&b->out, members, (size_t)group->count * 4);
-    output_align(&b->out, REFERENCE_UNIT);
+    layout_record(b, group, head, sizeof(head), name, strlen(name) + 1, members, group->count);
 }
 
 static void
@@ -181,29 +176,28 @@ write_groups(struct build *b)
 static void
 write_index(struct build *b, enum posix_kind kind, enum posix_key key)
 {
-    struct table *table = &b->all[kind].table[key];
+    const struct entries *all = &b->all[kind];
     size_t index = INDEX_OF(kind, key);
     uint64_t start;
 
     output_align(&b->out, SECTION_ALIGN);
     start = b->out.offset;
-    for (uint64_t i = 0; i < table->slots; i++) {
-        unsigned char *slot = (unsigned char *)table->slot[i];
-        uint32_t entry = table->slot[i][1];
+    for (uint64_t i = 0; i < all->slot_count; i++) {
+        struct slot slot = all->slots[key][i];
+        unsigned char *place = (unsigned char *)&all->slots[key][i];
 
-        store_u32(slot, entry == 0 ? 0 : table->slot[i][0]);
-        store_u32(slot + 4, entry == 0 ? 0 : b->all[kind].entry[entry - 1].reference);
+        store_u32(place, slot.entry == 0 ? 0 : slot.fingerprint);
+        store_u32(place + 4, slot.entry == 0 ? 0 : all->entry[slot.entry - 1].reference);
     }
-    output_write(&b->out, table->slot, table->slots * SLOT_SIZE);
+    output_write(&b->out, all->slots[key], all->slot_count * SLOT_SIZE);
     note_section(b, SECTION_OF_INDEX(index), start);
-    store_u32(b->header + POSIX_AT_MAX_PROBES + index * 4, table->max_probes);
+    store_u32(b->header + POSIX_AT_MAX_PROBES + index * 4, all->max_probes[key]);
 }
+_Static_assert(sizeof(struct slot) == SLOT_SIZE, "slots become the file's in place");
 
 void
 layout_finish(struct build *b)
 {
-    static const struct file_form form = {POSIX_MAGIC, POSIX_HEADER_PAGE, POSIX_AT_CHECKSUM, 0};
-
     layout_index(b, POSIX_USER);
     note_section(b, POSIX_USER, POSIX_HEADER_PAGE);
     write_groups(b);
@@ -221,5 +215,8 @@ layout_finish(struct build *b)
             store_u32(at + 4, all->windows.window[i].last);
         }
     }
-    output_seal(&b->out, &form, 0, b->header);
+    memcpy(b->header, POSIX_MAGIC, MAGIC_SIZE);
+    store_u32(b->header + AT_VERSION, FORMAT_VERSION);
+    store_u64(b->header + AT_LENGTH, b->out.offset);
+    store_u32(b->header + POSIX_AT_CHECKSUM, format_checksum(b->header, POSIX_AT_CHECKSUM));
 }

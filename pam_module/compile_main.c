@@ -7,19 +7,22 @@
 #include <getopt.h>
 #include <sys/random.h>
 
-#ifndef IDMAP_VERSION
-#define IDMAP_VERSION "0.1.0"
-#endif
+enum { IN, OUT, SEED, GIVEN_COUNT, HELP, VERSION };
+
+static const struct option options[] = {
+    {"in", required_argument, NULL, IN},     {"out", required_argument, NULL, OUT},
+    {"seed", required_argument, NULL, SEED}, {"help", no_argument, NULL, HELP},
+    {"version", no_argument, NULL, VERSION}, {NULL, 0, NULL, 0},
+};
 
 static const char help[] =
     "usage: idmap-compile posix --in FILE|- --out FILE [--seed HEX]\n"
-    "       idmap-compile bans --in FILE|- --out FILE\n"
     "       idmap-compile settle --out FILE\n"
     "       idmap-compile --help | --version\n"
     "\n"
-    "Compiles text records (idmap-posix 2, idmap-bans 1) into posix.db or bans.db, checks every\n"
-    "invariant itself, and installs the result in one step: the old file or the new one, never\n"
-    "neither. `settle` ends a replacement that was interrupted, by marking the replaced file.\n"
+    "Compiles text records (idmap-posix 2) into posix.db, checks every invariant itself, and\n"
+    "installs the result in one step: the old file or the new one, never neither. `settle` ends a\n"
+    "replacement that was interrupted, by marking the replaced file.\n"
     "\n"
     "  --in FILE     the records; - is standard input\n"
     "  --out FILE    the file to replace; FILE.tmp and FILE.previous beside it are used meanwhile\n"
@@ -34,77 +37,62 @@ usage(const char *reason)
     compile_end(STATUS_USAGE);
 }
 
+_Noreturn static void
+answer(const char *text)
+{
+    compile_end(fputs(text, stdout) < 0 || fflush(stdout) != 0 ? STATUS_FAILED : STATUS_DONE);
+}
+
 /* Reads 32 hexadecimal digits. */
 static void
 parse_seed(const char *text, unsigned char seed[16])
 {
-    static const char digits[] = "0123456789abcdef";
-
-    if (strlen(text) != 32 || strspn(text, digits) != 32)
+    if (strlen(text) != 32 || strspn(text, "0123456789abcdef") != 32)
         usage("--seed takes 32 lower-case hexadecimal digits");
-    for (size_t i = 0; i < 32; i++)
-        seed[i / 2] = (unsigned char)(seed[i / 2] << 4 | (strchr(digits, text[i]) - digits));
+    for (size_t i = 0; i < 16; i++)
+        sscanf(text + 2 * i, "%2hhx", &seed[i]);
 }
 
 int
 main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"in", required_argument, NULL, 'i'},   {"out", required_argument, NULL, 'o'},
-        {"seed", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},    {NULL, 0, NULL, 0},
-    };
     static struct build b;
-    const char *from = NULL;
-    const char *to = NULL;
-    bool seeded = false;
-    bool is_posix;
+    const char *given[GIVEN_COUNT] = {NULL};
+    const char *command;
+    bool is_settle;
     int option;
 
     opterr = 0;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case 'i':
-            from = optarg;
-            break;
-        case 'o':
-            to = optarg;
-            break;
-        case 's':
-            parse_seed(optarg, b.seed);
-            seeded = true;
-            break;
-        case 'h':
-            return fputs(help, stdout) < 0 || fflush(stdout) != 0 ? STATUS_FAILED : STATUS_DONE;
-        case 'V':
-            return puts("idmap-compile " IDMAP_VERSION) < 0 ? STATUS_FAILED : STATUS_DONE;
-        default:
+        if (option == HELP)
+            answer(help);
+        if (option == VERSION)
+            answer("idmap-compile " IDMAP_VERSION "\n");
+        if (option >= GIVEN_COUNT)
             usage("unknown or incomplete option; see --help");
-        }
+        given[option] = optarg;
     }
-    if (argc - optind != 1)
-        usage("one of posix, bans, settle is needed; see --help");
-    if (to == NULL)
+    command = argc - optind == 1 ? argv[optind] : "";
+    is_settle = strcmp(command, "settle") == 0;
+    if (!is_settle && strcmp(command, "posix") != 0)
+        usage("one of posix, settle is needed; see --help");
+    if (given[OUT] == NULL)
         usage("--out is needed");
-    if (strcmp(argv[optind], "settle") == 0) {
-        if (from != NULL || seeded)
-            usage("settle takes --out only");
-        output_settle(&b.out, to);
+    if (is_settle && (given[IN] != NULL || given[SEED] != NULL))
+        usage("settle takes --out only");
+    if (is_settle) {
+        output_settle(&b.out, given[OUT]);
         return STATUS_DONE;
     }
-    is_posix = strcmp(argv[optind], "posix") == 0;
-    if (!is_posix && strcmp(argv[optind], "bans") != 0)
-        usage("one of posix, bans, settle is needed; see --help");
-    if (from == NULL)
+    if (given[IN] == NULL)
         usage("--in is needed");
-    input_open(&b.in, from);
-    output_open(&b.out, to);
-    if (!seeded && getrandom(b.seed, sizeof(b.seed), 0) != (ssize_t)sizeof(b.seed))
-        fail("no_randomness", to);
-    if (is_posix)
-        compile_posix(&b);
-    else
-        compile_bans(&b);
-    output_install(&b.out, is_posix);
+    if (given[SEED] != NULL)
+        parse_seed(given[SEED], b.seed);
+    else if (getrandom(b.seed, sizeof(b.seed), 0) != (ssize_t)sizeof(b.seed))
+        fail("no_randomness", given[OUT]);
+    input_open(&b.in, given[IN]);
+    output_open(&b.out, given[OUT]);
+    compile_posix(&b);
+    output_install(&b.out, b.header);
     return STATUS_DONE;
 }

@@ -2,17 +2,11 @@
  * Text records in, checked one by one. What cannot be judged from one record (doubles, order) is
  * judged in compile_layout.c. Nothing here trusts that a signature was checked before.
  */
-#define _GNU_SOURCE
 #include "compile.h"
-
-#include <stdlib.h>
 
 #include "refusals.h"
 
-#define PATH_LENGTH_MAX 1023
-#define GECOS_LENGTH_MAX 1023
-#define SECONDARY_MAX 65535 /* the kernel takes 65 536 groups, the primary one included */
-#define RECORD_MAX (USER_AT_STRINGS + 4096 + SECONDARY_MAX * 4 + 8)
+#define TEXT_LENGTH_MAX 1023 /* of home, shell and gecos */
 
 /* The fields of a user's line. */
 enum { NAME = 1, UID, GID, STATE, EXPIRES_DAY, GRACE_DAY, HOME, SHELL, GECOS, SECONDARY, FLAGS };
@@ -40,24 +34,12 @@ id_number(const struct build *b, int i, enum posix_kind kind)
 static void
 check_name(const struct build *b)
 {
-    enum name_verdict verdict = name_judge(b->in.field[NAME], b->in.length[NAME]);
+    enum name_verdict verdict = name_judge(b->in.field[NAME], strlen(b->in.field[NAME]));
 
     if (verdict == NAME_RESERVED)
         refuse(&b->in, "name_reserved", "the name belongs to the system");
     if (verdict != NAME_GOOD)
         refuse(&b->in, "name_malformed", "the name cannot be carried");
-}
-
-static void
-check_path(const struct build *b, int i)
-{
-    const char *p = b->in.field[i];
-
-    if (*p != '/' || b->in.length[i] > PATH_LENGTH_MAX)
-        refuse(&b->in, "path_malformed", "home and shell are absolute paths, and not too long");
-    for (; *p != '\0'; p++)
-        if (*p == ':' || (unsigned char)*p >= 0x80)
-            refuse(&b->in, "path_malformed", "home and shell are ASCII without colons");
 }
 
 /* The length of the well-formed UTF-8 sequence at `p` (RFC 3629), C1 controls excluded; 0: none. */
@@ -76,19 +58,34 @@ utf8_length(const unsigned char *p)
     return 0;
 }
 
+/* Judges the text in field `i`: a path, or gecos. */
 static void
-check_gecos(const struct build *b)
+check_text(const struct build *b, int i, bool is_path)
 {
-    const unsigned char *p = (const unsigned char *)b->in.field[GECOS];
-    size_t n;
+    const char *text = b->in.field[i];
+    bool is_good = strlen(text) <= TEXT_LENGTH_MAX && (!is_path || text[0] == '/');
 
-    if (b->in.length[GECOS] > GECOS_LENGTH_MAX)
-        refuse(&b->in, "gecos_malformed", "gecos is too long");
-    for (; *p != '\0'; p += n) {
-        n = utf8_length(p);
-        if (n == 0 || *p == ':')
-            refuse(&b->in, "gecos_malformed", "gecos is UTF-8 without colons");
+    for (size_t n = 1; is_good && *text != '\0'; text += n) {
+        n = utf8_length((const unsigned char *)text);
+        is_good = n != 0 && *text != ':' && (!is_path || n == 1);
     }
+    if (!is_good && is_path)
+        refuse(
+            &b->in, "path_malformed",
+            "home and shell are absolute paths of at most 1023 ASCII characters without a colon");
+    if (!is_good)
+        refuse(&b->in, "gecos_malformed", "gecos is UTF-8 of at most 1023 bytes without a colon");
+}
+
+/* Reads the next line, which must be `keyword` and a number of at most `max`. */
+static uint64_t
+head(struct build *b, const char *keyword, uint64_t max)
+{
+    if (!input_next(&b->in))
+        refuse(&b->in, "truncated", "there is no end line");
+    if (b->in.count != 2 || strcmp(b->in.field[0], keyword) != 0)
+        refuse(&b->in, "out_of_order", keyword);
+    return number(b, 1, max);
 }
 
 /* The lines that come first, each once. */
@@ -97,11 +94,11 @@ parse_head(struct build *b)
 {
     uint64_t created, not_after;
 
-    if (input_head(&b->in, "idmap-posix", UINT32_MAX) != 2)
+    if (head(b, "idmap-posix", UINT32_MAX) != 2)
         refuse(&b->in, "version_unknown", "not version 2");
-    store_u64(b->header + POSIX_AT_REVISION, input_head(&b->in, "revision", UINT64_MAX));
-    created = input_head(&b->in, "created", INT64_MAX);
-    not_after = input_head(&b->in, "not_after", INT64_MAX);
+    store_u64(b->header + POSIX_AT_REVISION, head(b, "revision", UINT64_MAX));
+    created = head(b, "created", INT64_MAX);
+    not_after = head(b, "not_after", INT64_MAX);
     if (not_after != 0 && not_after < created)
         refuse(&b->in, "dates_malformed", "not_after is before created");
     store_u64(b->header + POSIX_AT_CREATED, created);
@@ -127,21 +124,26 @@ parse_window(struct build *b)
     windows->window[windows->count++].last = last;
 }
 
+/* A fourth field says that the group's members are not to be listed. */
 static void
 parse_group(struct build *b)
 {
+    bool is_withheld = b->in.count == 4;
+
     check_name(b);
-    (void)layout_add(b, POSIX_GROUP, id_number(b, 2, POSIX_GROUP));
+    if (is_withheld && strcmp(b->in.field[3], "nomembers") != 0)
+        refuse(&b->in, "field_unknown", "what may follow a gid is nomembers");
+    layout_add(b, POSIX_GROUP, id_number(b, 2, POSIX_GROUP))->is_withheld = is_withheld;
 }
 
-/* Reads one secondary gid and counts the user into its group. */
+/* Reads one secondary gid and counts the user into its group, if that lists its members. */
 static uint32_t
 add_secondary(struct build *b, const char *text)
 {
     uint32_t gid_number = (uint32_t)input_number(&b->in, text, UINT32_MAX);
-    struct entry *group = layout_group(b, NULL, 0, gid_number);
+    struct entry *group = layout_group(b, NULL, gid_number);
     uint32_t stamp = (uint32_t)b->all[POSIX_USER].count + 1;
-    uint32_t name_size = (uint32_t)b->in.length[NAME] + 1;
+    uint32_t name_size = (uint32_t)strlen(b->in.field[NAME]) + 1;
 
     if (group == NULL)
         refuse(&b->in, "group_unknown", "a secondary gid is no group's number");
@@ -150,6 +152,8 @@ add_secondary(struct build *b, const char *text)
     if (group->members_size > UINT32_MAX - name_size)
         refuse(&b->in, "too_large", "too many members of a group");
     group->stamp = stamp;
+    if (group->is_withheld)
+        return gid_number;
     group->count++;
     group->members_size += name_size;
     b->groups = grow(b->groups, &b->group_room, b->group_count + 1, sizeof(*b->groups));
@@ -157,9 +161,9 @@ add_secondary(struct build *b, const char *text)
     return gid_number;
 }
 
-/* Reads the secondary gids into `gids`; gives how many. */
+/* Reads the secondary gids; gives how many. */
 static uint32_t
-parse_secondary(struct build *b, unsigned char *gids)
+parse_secondary(struct build *b)
 {
     char *rest = b->in.field[SECONDARY];
     uint32_t count = 0;
@@ -169,29 +173,26 @@ parse_secondary(struct build *b, unsigned char *gids)
     for (char *gid; (gid = strsep(&rest, ",")) != NULL; count++) {
         if (count == SECONDARY_MAX)
             refuse(&b->in, "too_large", "too many groups of a user");
-        store_u32(gids + (size_t)count * 4, add_secondary(b, gid));
+        store_u32(b->gids + (size_t)count * 4, add_secondary(b, gid));
     }
     return count;
 }
 
 static void
-parse_state(struct build *b, unsigned char *record)
+parse_state(const struct build *b, unsigned char *head)
 {
     static const char *const states[USER_STATE_COUNT] = {"active", "grace", "suspended"};
-    uint32_t expires_day, grace_day;
     unsigned char state = 0;
 
     while (state < USER_STATE_COUNT && strcmp(b->in.field[STATE], states[state]) != 0)
         state++;
     if (state == USER_STATE_COUNT)
         refuse(&b->in, "state_unknown", "the state is active, grace or suspended");
-    expires_day = (uint32_t)number(b, EXPIRES_DAY, INT32_MAX);
-    grace_day = (uint32_t)number(b, GRACE_DAY, INT32_MAX);
-    if (state == USER_GRACE && grace_day == 0)
+    head[USER_AT_STATE] = state;
+    store_u32(head + USER_AT_EXPIRES_DAY, (uint32_t)number(b, EXPIRES_DAY, INT32_MAX));
+    store_u32(head + USER_AT_GRACE_DAY, (uint32_t)number(b, GRACE_DAY, INT32_MAX));
+    if (state == USER_GRACE && load_u32(head + USER_AT_GRACE_DAY) == 0)
         refuse(&b->in, "dates_malformed", "grace needs its last day");
-    record[USER_AT_STATE] = state;
-    store_u32(record + USER_AT_EXPIRES_DAY, expires_day);
-    store_u32(record + USER_AT_GRACE_DAY, grace_day);
 }
 
 /* The primary group's number, which must be a group's. A group may have the user's name only with
@@ -200,63 +201,48 @@ static uint32_t
 primary_gid(struct build *b, uint32_t uid_number)
 {
     uint32_t gid_number = id_number(b, GID, POSIX_GROUP);
-    const struct entry *namesake = layout_group(b, b->in.field[NAME], b->in.length[NAME], 0);
+    const struct entry *namesake = layout_group(b, b->in.field[NAME], 0);
 
-    if (layout_group(b, NULL, 0, gid_number) == NULL)
+    if (layout_group(b, NULL, gid_number) == NULL)
         refuse(&b->in, "group_unknown", "the primary gid is no group's number");
     if (namesake != NULL && namesake->number != uid_number)
         refuse(&b->in, "name_repeated", "a group of another number has the name");
     return gid_number;
 }
 
-/* Adds zeros up to the next multiple of `unit`; gives the size then. */
-static size_t
-pad(unsigned char *record, size_t size, size_t unit)
-{
-    memset(record + size, 0, unit);
-    return (size_t)round_up(size, unit);
-}
-
 static void
 parse_user(struct build *b)
 {
-    static const int strings[4] = {NAME, GECOS, HOME, SHELL}; /* as they lie in the record */
-    const struct input *in = &b->in;
-    unsigned char *record = b->record;
-    size_t size = USER_AT_STRINGS;
+    static const int order[4] = {NAME, GECOS, HOME, SHELL}; /* as they lie in the record */
+    unsigned char head[USER_AT_STRINGS] = {0};
+    char strings[4 * (TEXT_LENGTH_MAX + 1)];
+    size_t strings_size = 0;
+    size_t lists_before = b->group_count;
     uint32_t uid_number, gid_count;
     struct entry *user;
 
-    memset(record, 0, USER_AT_STRINGS);
     check_name(b);
     uid_number = id_number(b, UID, POSIX_USER);
-    store_u32(record + RECORD_AT_NUMBER, uid_number);
-    store_u32(record + USER_AT_GID, primary_gid(b, uid_number));
-    check_path(b, HOME);
-    check_path(b, SHELL);
-    check_gecos(b);
-    parse_state(b, record);
-    store_u32(record + USER_AT_FLAGS, (uint32_t)number(b, FLAGS, USER_FLAGS_KNOWN));
-    if (b->out.offset / REFERENCE_UNIT > UINT32_MAX - RECORD_MAX)
-        refuse(in, "too_large", "too many users");
-    record[RECORD_AT_NAME_LENGTH] = (unsigned char)in->length[NAME];
-    store_u16(record + USER_AT_GECOS_LENGTH, (uint16_t)in->length[GECOS]);
-    store_u16(record + USER_AT_HOME_LENGTH, (uint16_t)in->length[HOME]);
-    store_u16(record + USER_AT_SHELL_LENGTH, (uint16_t)in->length[SHELL]);
+    store_u32(head + USER_AT_GID, primary_gid(b, uid_number));
+    check_text(b, HOME, true);
+    check_text(b, SHELL, true);
+    check_text(b, GECOS, false);
+    parse_state(b, head);
+    store_u32(head + USER_AT_FLAGS, (uint32_t)number(b, FLAGS, USER_FLAGS_KNOWN));
+    store_u16(head + USER_AT_GECOS_LENGTH, (uint16_t)strlen(b->in.field[GECOS]));
+    store_u16(head + USER_AT_HOME_LENGTH, (uint16_t)strlen(b->in.field[HOME]));
+    store_u16(head + USER_AT_SHELL_LENGTH, (uint16_t)strlen(b->in.field[SHELL]));
     for (int i = 0; i < 4; i++) {
-        memcpy(record + size, in->field[strings[i]], in->length[strings[i]] + 1);
-        size += in->length[strings[i]] + 1;
+        size_t size = strlen(b->in.field[order[i]]) + 1;
+
+        memcpy(strings + strings_size, b->in.field[order[i]], size);
+        strings_size += size;
     }
-    size = pad(record, size, 4);
-    gid_count = parse_secondary(b, record + size);
-    store_u32(record + USER_AT_GID_COUNT, gid_count);
-    size = pad(record, size + (size_t)gid_count * 4, REFERENCE_UNIT);
+    gid_count = parse_secondary(b);
+    store_u32(head + USER_AT_GID_COUNT, gid_count);
     user = layout_add(b, POSIX_USER, uid_number);
-    user->reference = (uint32_t)(b->out.offset / REFERENCE_UNIT);
-    user->count = gid_count;
-    store_u32(record + RECORD_AT_REFERENCE, user->reference);
-    store_u32(record + RECORD_AT_SIZE, (uint32_t)size);
-    output_write(&b->out, record, size);
+    user->count = (uint32_t)(b->group_count - lists_before);
+    layout_record(b, user, head, sizeof(head), strings, strings_size, b->gids, gid_count);
 }
 
 static void
@@ -273,14 +259,15 @@ enum stage { STAGE_HEAD, STAGE_WINDOWS, STAGE_GROUPS, STAGE_USERS, STAGE_END };
 static const struct record_kind {
     const char *keyword;
     int fields;
+    int optional; /* fields that may follow */
     int stage;
     void (*parse)(struct build *b);
 } record_kinds[] = {
-    {"user", 12, STAGE_USERS, parse_user},      {"group", 3, STAGE_GROUPS, parse_group},
-    {"window", 4, STAGE_WINDOWS, parse_window}, {"end", 3, STAGE_END, parse_end},
-    {"idmap-posix", 2, STAGE_HEAD, NULL}, /* known, but over once the others come */
-    {"revision", 2, STAGE_HEAD, NULL},          {"created", 2, STAGE_HEAD, NULL},
-    {"not_after", 2, STAGE_HEAD, NULL},         {NULL, 0, STAGE_HEAD, NULL},
+    {"user", 12, 0, STAGE_USERS, parse_user},      {"group", 3, 1, STAGE_GROUPS, parse_group},
+    {"window", 4, 0, STAGE_WINDOWS, parse_window}, {"end", 3, 0, STAGE_END, parse_end},
+    {"idmap-posix", 2, 0, STAGE_HEAD, NULL}, /* known, but over once the others come */
+    {"revision", 2, 0, STAGE_HEAD, NULL},          {"created", 2, 0, STAGE_HEAD, NULL},
+    {"not_after", 2, 0, STAGE_HEAD, NULL},         {NULL, 0, 0, STAGE_HEAD, NULL},
 };
 
 static void
@@ -294,7 +281,7 @@ parse_record(struct build *b)
         refuse(&b->in, "record_unknown", "of no known kind, or behind the end");
     if (kind->stage < b->stage)
         refuse(&b->in, "out_of_order", "the record is out of order or given twice");
-    if (b->in.count != kind->fields)
+    if (b->in.count < kind->fields || b->in.count > kind->fields + kind->optional)
         refuse(&b->in, "field_count", "the record has too few or too many fields");
     if (b->stage < STAGE_USERS && kind->stage >= STAGE_USERS)
         layout_index(b, POSIX_GROUP);
@@ -305,9 +292,6 @@ parse_record(struct build *b)
 void
 compile_posix(struct build *b)
 {
-    size_t room = 0;
-
-    b->record = grow(b->record, &room, RECORD_MAX, 1);
     parse_head(b);
     b->stage = STAGE_WINDOWS;
     output_write(&b->out, b->header, sizeof(b->header));

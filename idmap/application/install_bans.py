@@ -26,7 +26,6 @@ from idmap.application.install_state import (
     Step,
     Verifier,
 )
-from idmap.application.install_view import bans_compiler_input
 from idmap.domain.errors import NodeInstallFailed
 from idmap.domain.manifest import BanList, Heartbeat
 from idmap.domain.reasons import Reason
@@ -190,13 +189,7 @@ class BanKeeper:
         self._newest = max(self._newest, known, bans.issued)
         skew = installed is not None and installed.clock_skew if clock_skew is None else clock_skew
         self._files.install_bans(
-            bans_compiler_input(
-                bans.bans,
-                counter=bans.counter,
-                issued=bans.issued,
-                signed_time=self._newest,
-                clock_skew=skew,
-            )
+            InstalledBans(bans.counter, bans.issued, self._newest, skew, bans.bans)
         )
         now, newest = self._clock(), self._newest
         self._files.update_state(

@@ -51,7 +51,7 @@ NOT_REACHED: Final[Reached] = lambda _step: None  # noqa: E731 -- a constant, no
 
 @dataclass(frozen=True, slots=True)
 class InstalledBans:
-    """What bans.db says of itself."""
+    """What bans.db says."""
 
     counter: int
     issued: int
@@ -196,7 +196,10 @@ class NodeFiles(Protocol):
         """Whether trust.db is sound and belongs to that manifest."""
         ...
 
-    def install_bans(self, compiler_input: bytes) -> None: ...
+    def install_bans(self, bans: InstalledBans) -> None:
+        """Sorted by number; of two bans on one number the longer counts."""
+        ...
+
     def install_refused(self, refused: RefusedCredentials) -> None: ...
     def install_posix(self, compiler_input: bytes) -> None: ...
     def install_local_groups(self, text: bytes) -> None: ...

@@ -260,28 +260,6 @@ def local_groups_text(view: PosixView, local: LocalAccounts) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
-def bans_compiler_input(
-    bans: Iterable[tuple[int, int]],
-    *,
-    counter: int,
-    issued: int,
-    signed_time: int,
-    clock_skew: bool,
-) -> bytes:
-    """A ban list as `idmap-compile bans` reads it (`idmap-bans 1`)."""
-    rows = [f"ban\t{uid_number}\t{until}" for uid_number, until in bans]
-    lines = [
-        "idmap-bans\t1",
-        f"counter\t{counter}",
-        f"issued\t{issued}",
-        f"signed_time\t{signed_time}",
-        f"clock_skew\t{int(clock_skew)}",
-        *rows,
-        f"end\t{len(rows)}",
-    ]
-    return "".join(f"{line}\n" for line in lines).encode("ascii")
-
-
 def _parse_user(line: str) -> UserRecord:
     _, name, uid, gid, state, expires, grace, home, shell, _gecos, gids, *more = line.split("\t")
     if state not in _STATES or (state == "grace" and grace == "0"):

@@ -1,8 +1,8 @@
 /*
- * libFuzzer target: the input is a compiler input, its first byte says of which kind. It comes
- * from memory, and what is written goes to a memory file. What is accepted as posix.db must be a
- * file that the reader takes, and everything in it must keep the reader's promises. The compiler
- * ends the program when it refuses; here that is a jump back.
+ * libFuzzer target: the input is the compiler's. It comes from memory, and what is written goes to
+ * a memory file. What is accepted must be a file that the reader takes, and everything in it must
+ * keep the reader's promises. The compiler ends the program when it refuses; here that is a jump
+ * back.
  */
 #define _GNU_SOURCE
 #define compile_end end_of_program
@@ -12,7 +12,6 @@
 #include <setjmp.h>
 #include <sys/mman.h>
 
-#include "bans_db.h"
 #include "exercise.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -33,62 +32,45 @@ static void
 restart(const uint8_t *data, size_t size)
 {
     static FILE *file;
-    static struct input in;
 
-    if (file == NULL) {
+    if (file == NULL)
         file = fdopen(memfd_create("out", MFD_CLOEXEC), "w");
-        input_open(&in, "/dev/null");
-        fclose(in.file);
-        in.file = NULL;
-    }
     for (int kind = 0; kind < POSIX_KINDS; kind++) {
         free(b.all[kind].entry);
         free(b.all[kind].names);
         for (int key = 0; key < KEY_COUNT; key++)
-            free(b.all[kind].table[key].slot);
+            free(b.all[kind].slots[key]);
     }
-    free(b.ban);
     free(b.groups);
-    free(b.record);
-    if (in.file != NULL)
-        fclose(in.file);
-    in.file = fmemopen((void *)(uintptr_t)data, size, "r");
-    in.line = 0;
+    if (b.in.file != NULL)
+        fclose(b.in.file);
+    /* The gids are large, and written before they are read. */
+    memset(&b, 0, offsetof(struct build, gids));
     rewind(file);
-    promise(in.file != NULL && ftruncate(fileno(file), 0) == 0, "the files are ready");
-    b = (struct build){.out = {.file = file, .name = "out", .temporary = "out"}};
-    b.in = in;
-    promise(b.in.file != NULL, "the input opens");
+    b.out = (struct output){.file = file, .name = "out", .temporary = "out"};
+    b.in = (struct input){.path = "in", .file = fmemopen((void *)(uintptr_t)data, size, "r")};
+    promise(b.in.file != NULL && ftruncate(fileno(file), 0) == 0, "the files are ready");
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     unsigned char *bytes;
+    struct posix_db db;
 
-    if (size < 2)
+    if (size == 0)
         return 0;
-    restart(data + 1, size - 1);
+    restart(data, size);
     if (setjmp(refused) != 0)
         return 0;
-    if (data[0] % 2 == 0)
-        compile_posix(&b);
-    else
-        compile_bans(&b);
+    compile_posix(&b);
     bytes = malloc(b.out.offset);
-    promise(bytes != NULL &&
+    promise(bytes != NULL && fflush(b.out.file) == 0 &&
                 pread(fileno(b.out.file), bytes, b.out.offset, 0) == (ssize_t)b.out.offset,
             "it is read");
-    if (data[0] % 2 == 0) {
-        struct posix_db db;
-
-        promise(attach(&db, bytes, b.out.offset), "the reader takes what was accepted");
-        exercise(bytes, b.out.offset);
-    } else {
-        struct bans_db db = {.file = {.base = bytes, .length = b.out.offset}};
-
-        promise(bans_db_read(&db), "the reader takes the ban list");
-    }
+    memcpy(bytes, b.header, sizeof(b.header));
+    promise(attach(&db, bytes, b.out.offset), "the reader takes what was accepted");
+    exercise(bytes, b.out.offset);
     free(bytes);
     return 0;
 }

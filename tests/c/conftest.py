@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from idmap.adapters.node_files.bans_db import write_bans
+from idmap.application.install_state import InstalledBans
+
 ROOT = Path(__file__).resolve().parents[2]
 PAM_MODULE = ROOT / "pam_module"
 CLOSED = "2000000000"
@@ -55,6 +58,8 @@ class Records:
 
     users: Sequence[User] = (User("alice", 200000, gids=(300001,)), User("bob", 200001))
     groups: Sequence[tuple[str, int]] = (("proj", 300000), ("lab", 300001))
+    withheld: Sequence[int] = ()
+    """Gids of groups whose members are not to be listed."""
     revision: str = "7"
     created: str = "1700000000"
     not_after: str = CLOSED
@@ -67,7 +72,8 @@ class Records:
         users = sorted(self.users, key=lambda user: user.uid)
         lines = ["idmap-posix\t2", f"revision\t{self.revision}", f"created\t{self.created}"]
         lines += [f"not_after\t{self.not_after}", *(f"window\t{w}" for w in self.windows)]
-        lines += [f"group\t{name}\t{gid}" for name, gid in groups]
+        for name, gid in groups:
+            lines.append(f"group\t{name}\t{gid}" + "\tnomembers" * (gid in self.withheld))
         lines += [user.line() for user in users]
         lines += [*self.extra, f"end\t{len(self.groups)}\t{len(self.users)}"]
         return "".join(line + "\n" for line in lines)
@@ -77,17 +83,15 @@ class Records:
         lines = []
         for name, gid in sorted(self.groups, key=lambda group: group[1]):
             users = sorted(self.users, key=lambda user: user.uid)
-            members = ",".join(user.name for user in users if gid in user.gids)
+            listed = [] if gid in self.withheld else users
+            members = ",".join(user.name for user in listed if gid in user.gids)
             lines.append(f"{name}:*:{gid}:{members}")
         return lines
 
 
-def bans_text(bans: Sequence[tuple[int, int]] = (), **head: int) -> str:
-    """The input of `idmap-compile bans`."""
-    values = {"counter": 1, "issued": 1700000000, "signed_time": 1700000000, "clock_skew": 0} | head
-    lines = ["idmap-bans\t1", *(f"{key}\t{value}" for key, value in values.items())]
-    lines += [f"ban\t{uid}\t{until}" for uid, until in bans]
-    return "".join(line + "\n" for line in [*lines, f"end\t{len(bans)}"])
+SOUND_BANS = InstalledBans(
+    counter=1, issued=1700000000, signed_time=1700000000, clock_skew=False, bans=()
+)
 
 
 @dataclass(frozen=True)
@@ -116,16 +120,16 @@ class Build:
         return (self.directory / "options").read_text().split("\n")
 
     def compile(
-        self, kind: str, text: str, out: Path, *options: str, prefix: Sequence[str] = ()
+        self, text: str, out: Path, *options: str, prefix: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
-        """Runs idmap-compile on `text`, given on standard input."""
-        command = [*prefix, self.compiler, kind, "--in", "-", "--out", str(out), *options]
+        """Runs `idmap-compile posix` on `text`, given on standard input."""
+        command = [*prefix, self.compiler, "posix", "--in", "-", "--out", str(out), *options]
         return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
 
     def install(self, records: Records, out: Path | None = None) -> Path:
         """Compiles `records` to `out`, by default to where the module looks; must succeed."""
         target = self.live / "posix.db" if out is None else out
-        done = self.compile("posix", records.text(), target)
+        done = self.compile(records.text(), target)
         assert done.returncode == 0, done.stderr
         return target
 
@@ -187,9 +191,9 @@ def user() -> type[User]:
 
 
 @pytest.fixture
-def bans() -> Callable[..., str]:
-    """The text of a ban list."""
-    return bans_text
+def install_bans() -> Callable[..., None]:
+    """Writes a bans.db at a path; a sound one, with what the test changes."""
+    return lambda path, **changes: write_bans(path, replace(SOUND_BANS, **changes))
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[1] / "pam_module"
 READER = ("format", "refusals", "mapped_file", "posix_db", "bans_db", "nss_copy")
-COMPILER = (*READER, "compile_input", "compile_posix", "compile_layout", "compile_bans")
+COMPILER = (*READER, "compile_input", "compile_posix", "compile_layout")
 FAULTY = [part for part in READER if part != "mapped_file"]
 TARGETS: dict[str, tuple[int, Sequence[str]]] = {
     "reader": (40, READER),

@@ -1,6 +1,6 @@
 """A host of one's own for PAM: real libpam, real modules, private /etc/passwd and /etc/pam.d.
 
-`PamHost` writes the files of a node (posix.db and bans.db by idmap-compile), binds them over the
+`PamHost` writes the files of a node (posix.db by idmap-compile, bans.db by the agent's writer), binds them over the
 real ones in a mount namespace of its own, and logs people in with `pam_driver`. The verifier is
 whatever the test starts on `host.socket`; nothing here judges tokens.
 """
@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from idmap.adapters.node_files.bans_db import write_bans
+from idmap.application.install_state import InstalledBans
 from idmap.entrypoints.verify.protocol import VerifyReply, VerifyRequest
 from idmap.entrypoints.verify.server import VerifyServer, open_listener
 
@@ -150,22 +152,16 @@ class PamHost:
             uid, state, expires, grace, *flags = record.split()
             who = f"user\t{name}\t{uid}\t200001\t{state}\t{expires}\t{grace}"
             lines.append(f"{who}\t/home/{name}\t/bin/sh\t{name}\t\t{(flags or [0])[0]}")
-        self._compile("posix", self.posix, [*lines, f"end\t1\t{len(users)}"])
+        text = "".join(line + "\n" for line in [*lines, f"end\t1\t{len(users)}"])
+        command = [str(built() / "idmap-compile"), "posix", "--in", "-", "--out", str(self.posix)]
+        subprocess.run(command, input=text, text=True, check=True)
 
     def write_bans(
         self, bans: dict[int, int] | None = None, *, skew: bool = False, signed_time: int = 0
     ) -> None:
-        """Compiles bans.db. `bans` gives the end of a ban (0: none) by uid number."""
-        bans = bans or {}
-        head = ["idmap-bans\t1", "counter\t1", "issued\t0", f"signed_time\t{signed_time}"]
-        body = [f"ban\t{uid}\t{until}" for uid, until in sorted(bans.items())]
-        lines = [*head, f"clock_skew\t{int(skew)}", *body, f"end\t{len(bans)}"]
-        self._compile("bans", self.bans, lines)
-
-    def _compile(self, kind: str, out: Path, lines: list[str]) -> None:
-        command = [str(built() / "idmap-compile"), kind, "--in", "-", "--out", str(out)]
-        text = "".join(line + "\n" for line in lines)
-        subprocess.run(command, input=text, text=True, check=True)
+        """Replaces bans.db. `bans` gives the end of a ban (0: none) by uid number."""
+        listed = tuple((bans or {}).items())
+        write_bans(self.bans, InstalledBans(1, 0, signed_time, skew, listed))
 
     @property
     def module(self) -> str:

@@ -1,9 +1,9 @@
 """One decision (law 3): Python's `decide` and the installed files, as C reads them, agree.
 
 Random populations, node classes, dates, bans and clocks go the product's own way: accounts → chunks → the node's merge
-→ compiler input → `idmap-compile` → posix.db and bans.db; then the account phase and NSS are asked in C, and
+→ compiler input → `idmap-compile` → posix.db, and bans → bans.db; then the account phase and NSS are asked in C, and
 `decide` in Python.
-The published vectors are the same thing frozen: tests/vectors/account_phase.json. Run with
+The published vectors are the same thing frozen: tests/vectors/account_phase.json, with bans.db in hexadecimal. Run with
 IDMAP_UPDATE_VECTORS=1 to write them anew.
 """
 
@@ -23,12 +23,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from idmap.application.install_view import (
-    bans_compiler_input,
-    compiler_input,
-    merge,
-    parse_chunk,
-)
+from idmap.adapters.node_files.bans_db import encode_bans_db, write_bans
+from idmap.application.install_state import InstalledBans
+from idmap.application.install_view import compiler_input, merge, parse_chunk
 from idmap.domain.accounts import Account, AccountState, PosixGroup
 from idmap.domain.bans import Ban
 from idmap.domain.decision import NodeTimes, Recorded, decide, node_reason
@@ -140,19 +137,18 @@ def posix_text(world: World) -> str:
     ).decode()
 
 
+def ban_list(world: World) -> InstalledBans:
+    """What a node has of the bans."""
+    times = world.times
+    bans = tuple(sorted((uid, until or 0) for uid, until in world.bans))
+    return InstalledBans(1, times.created, times.signed_time, times.clock_skew, bans)
+
+
 def install(world: World, build: Any, directory: Path) -> None:
     """The product's own way from accounts to installed files."""
-    times = world.times
-    bans = bans_compiler_input(
-        sorted((uid, until or 0) for uid, until in world.bans),
-        counter=1,
-        issued=times.created,
-        signed_time=times.signed_time,
-        clock_skew=times.clock_skew,
-    )
-    for kind, text in (("posix", posix_text(world)), ("bans", bans.decode())):
-        done = build.compile(kind, text, directory / f"{kind}.db")
-        assert done.returncode == 0, done.stderr
+    done = build.compile(posix_text(world), directory / "posix.db")
+    assert done.returncode == 0, done.stderr
+    write_bans(directory / "bans.db", ban_list(world))
 
 
 def ask(build: Any, directory: Path, questions: Iterable[tuple[str, int]]) -> list[list[str]]:
@@ -276,9 +272,9 @@ def test_the_published_vectors_hold(plain: Any, tmp_path: Path) -> None:
     for number, vector in enumerate(json.loads(VECTORS.read_text())):
         directory = tmp_path / str(number)
         directory.mkdir()
-        for kind in ("posix", "bans"):
-            done = plain.compile(kind, vector[kind], directory / f"{kind}.db")
-            assert done.returncode == 0, done.stderr
+        done = plain.compile(vector["posix"], directory / "posix.db")
+        assert done.returncode == 0, done.stderr
+        (directory / "bans.db").write_bytes(bytes.fromhex(vector["bans"]))
         cases = vector["cases"]
         answers = ask(plain, directory, [(case["name"], case["clock"]) for case in cases])
         assert [answer[0] for answer in answers] == [case["reason"] for case in cases]
@@ -302,16 +298,9 @@ def _vector(seed: int) -> dict[str, Any]:
     world = make_world(Random(seed))
     # Published vectors stay small: five accounts, the clocks around midnight.
     world = replace(world, accounts=world.accounts[:5])
-    times = world.times
     return {
         "posix": posix_text(world),
-        "bans": bans_compiler_input(
-            sorted((uid, until or 0) for uid, until in world.bans),
-            counter=1,
-            issued=times.created,
-            signed_time=times.signed_time,
-            clock_skew=times.clock_skew,
-        ).decode(),
+        "bans": encode_bans_db(ban_list(world)).hex(),
         "cases": [
             {"name": name, "clock": clock, "reason": str(expected(world, name, clock))}
             for name, clock in questions_about(world)

@@ -1,7 +1,7 @@
 """One decision about bans of every kind: an oracle in plain sets, `decide` on the registry, and a node's files agree.
 
 Random people with identities of three issuers, groups, links and bans of all five kinds go the product's own way: the
-registry → the signed ban list → bans.db by `idmap-compile`, and refused.json. Then each person comes with a key, and
+registry → the signed ban list → bans.db and refused.json. Then each person comes with a key, and
 with tokens of each of their identities, at clocks around every end: the account phase is asked in C, idmap-verify's
 reader in Python. What must come out is said once more here, in the glossary's words and without the product's code.
 """
@@ -18,10 +18,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from idmap.adapters.node_files.bans_db import write_bans
 from idmap.adapters.node_files.refused import RefusedFile, write_refused
 from idmap.adapters.sql import SqlRegistry
-from idmap.application.install_state import RefusedCredentials
-from idmap.application.install_view import bans_compiler_input, compiler_input, merge, parse_chunk
+from idmap.application.install_state import InstalledBans, RefusedCredentials
+from idmap.application.install_view import compiler_input, merge, parse_chunk
 from idmap.application.ports import RegistryReader
 from idmap.domain.accounts import Account, AccountEvent, AccountState
 from idmap.domain.claims import VerifiedClaims
@@ -164,10 +165,9 @@ def install(reader: RegistryReader, build: Any, directory: Path) -> None:
     )
     told = parse_bans(encode_bans(banned))
     assert told == banned
-    bans = bans_compiler_input(told.bans, counter=1, issued=NOW, signed_time=NOW, clock_skew=False)
-    for kind, text in (("posix", posix), ("bans", bans)):
-        done = build.compile(kind, text.decode(), directory / f"{kind}.db")
-        assert done.returncode == 0, done.stderr
+    done = build.compile(posix.decode(), directory / "posix.db")
+    assert done.returncode == 0, done.stderr
+    write_bans(directory / "bans.db", InstalledBans(1, NOW, NOW, clock_skew=False, bans=told.bans))
     write_refused(
         directory / "refused.json", RefusedCredentials(told.issuers, told.tokens), group_number=-1
     )

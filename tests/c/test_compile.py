@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import struct
 import subprocess
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,7 +60,7 @@ def refused(sanitized, records, tmp_path):
 
     def compile_to_nothing(text=None, **changes):
         out = tmp_path / "posix.db"
-        done = sanitized.compile("posix", records(**changes).text() if text is None else text, out)
+        done = sanitized.compile(records(**changes).text() if text is None else text, out)
         code = code_of(done)
         assert list(tmp_path.iterdir()) == []
         return code
@@ -137,10 +139,10 @@ def test_a_name_or_number_given_twice_is_refused(refused, user):
 def test_a_double_is_reported_at_its_own_line(sanitized, records, user, tmp_path):
     """The line named is the later of the two."""
     users = [user("alice", 200001), user("bob", 200003), user("alice", 200005)]
-    done = sanitized.compile("posix", records(users=users).text(), tmp_path / "posix.db")
+    done = sanitized.compile(records(users=users).text(), tmp_path / "posix.db")
     assert done.stderr.startswith("idmap-compile: -:11: "), done.stderr
     groups = [("proj", 300000), ("lab", 300001), ("lab", 300002), ("more", 300003)]
-    done = sanitized.compile("posix", records(groups=groups).text(), tmp_path / "posix.db")
+    done = sanitized.compile(records(groups=groups).text(), tmp_path / "posix.db")
     assert done.stderr.startswith("idmap-compile: -:9: "), done.stderr
 
 
@@ -237,7 +239,7 @@ def test_every_truncation_of_the_input_is_refused(sanitized, records, tmp_path):
     """A pipe that breaks anywhere installs nothing."""
     text = records().text()
     for cut in range(len(text)):
-        done = sanitized.compile("posix", text[:cut], tmp_path / "posix.db")
+        done = sanitized.compile(text[:cut], tmp_path / "posix.db")
         assert done.returncode == 1, text[:cut]
     assert list(tmp_path.iterdir()) == []
 
@@ -290,6 +292,68 @@ def test_a_user_without_flags_is_refused(refused, records, user):
     assert refused(text.replace(line, line.removesuffix("\t0"))) == "field_count"
 
 
+def group_record(data, index):
+    """A group's bytes from its head up to its end; -1 is the last one."""
+    at, size = struct.unpack_from("<QQ", data, 128 + 16)
+    found, end = [], at + size
+    while at < end:
+        length = struct.unpack_from("<I", data, at + 4)[0]
+        found.append(data[at : at + length])
+        at += length
+    return found[index]
+
+
+def test_a_member_list_that_is_withheld_is_empty_and_says_so(plain, records, user, tmp_path):
+    """Bit 0 of the byte at 17; the users' own lists and the other groups' members are whole."""
+    users = [
+        user("alice", 200000, gids=(300000, 300001)),
+        user("bob", 200001, gids=(300001, 300002)),
+        user("carol", 200002, gids=(300000, 300002)),
+    ]
+    groups = [("proj", 300000), ("all", 300001), ("lab", 300002)]
+    full = records(users=users, groups=groups)
+    data = {}
+    for withheld in ((), (300001,)):
+        out = plain.install(replace(full, withheld=withheld), tmp_path / "posix.db")
+        data[withheld] = out.read_bytes()
+    before, after = data[()], data[(300001,)]
+    users_end = 4096 + struct.unpack_from("<Q", before, 128 + 8)[0]
+    assert after[4096:users_end] == before[4096:users_end]
+    listed = group_record(before, 1)
+    assert (listed[17], *struct.unpack_from("<III", listed, 12)[::2]) == (0, 2, len("alice bob "))
+    empty = group_record(after, 1)
+    assert (empty[16], empty[17]) == (3, 1)
+    assert struct.unpack_from("<I", empty, 12) == struct.unpack_from("<I", empty, 20) == (0,)
+    assert empty[24:28] == b"all\0"
+    assert len(empty) == 32
+    for index in (0, 2):
+        kept = group_record(after, index)
+        assert kept[4:] == group_record(before, index)[4:], "but for the record's own reference"
+        assert struct.unpack_from("<I", kept, 12) == (2,)
+
+
+def test_what_may_follow_a_gid_is_one_word(refused, records):
+    """Anything else would be taken for a list that is there."""
+    text = records().text()
+    for more, code in [
+        ("", "field_unknown"),
+        ("members", "field_unknown"),
+        ("Nomembers", "field_unknown"),
+        ("nomembers ", "field_unknown"),
+        ("nomembers\t", "field_count"),
+        ("nomembers\tnomembers", "field_count"),
+    ]:
+        changed = text.replace("group\tlab\t300001\n", f"group\tlab\t300001\t{more}\n")
+        assert changed != text
+        assert refused(changed) == code, more
+
+
+def test_a_group_without_a_list_is_named_once_per_user_all_the_same(refused, user):
+    """As its number is checked where it is a primary group's."""
+    twice = user("alice", 200000, gids=(300001, 300001))
+    assert refused(users=[twice], withheld=(300001,)) == "group_repeated"
+
+
 def test_a_line_above_one_mebibyte_is_refused(refused, user):
     """Memory stays bounded whatever comes."""
     assert refused(users=[user("alice", 200000, gecos="x" * (1 << 20))]) == "line_too_long"
@@ -322,7 +386,7 @@ def test_the_same_input_and_seed_give_the_same_file(plain, records, user, tmp_pa
     images = []
     for seed in ("00" * 16, "00" * 16, "01" * 16):
         out = tmp_path / "posix.db"
-        done = plain.compile("posix", records(users=users).text(), out, "--seed", seed)
+        done = plain.compile(records(users=users).text(), out, "--seed", seed)
         assert done.returncode == 0
         images.append(out.read_bytes())
     assert images[0] == images[1]
@@ -364,7 +428,6 @@ KILLED_AT = [
     "unlinkat",
     "write",
     "pwrite64",
-    "ftruncate",
     "openat",
     "flock",
 ]
@@ -381,7 +444,7 @@ def test_a_kill_at_any_step_leaves_the_old_file_or_the_new(plain, records, tmp_p
         held.unlink(missing_ok=True)
         os.link(out, held)
         prefix = ("strace", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={when}")
-        done = plain.compile("posix", records(revision="8").text(), out, prefix=prefix)
+        done = plain.compile(records(revision="8").text(), out, prefix=prefix)
         revision = struct.unpack_from("<Q", out.read_bytes(), 24)[0]
         data = out.read_bytes()
         assert revision in (7, 8)
@@ -402,14 +465,14 @@ def test_a_kill_at_any_step_leaves_the_old_file_or_the_new(plain, records, tmp_p
 
 
 @pytest.mark.parametrize(
-    "call", ["fsync", "renameat", "write", "pwrite64", "linkat", "fchmod", "ftruncate"]
+    "call", ["flock", "fsync", "renameat", "write", "pwrite64", "linkat", "fchmod"]
 )
 def test_a_failing_system_call_leaves_the_old_file_alone(plain, records, tmp_path, call):
     """EIO and ENOSPC before the rename: status 3, the old file, nothing beside it."""
     out = plain.install(records(revision="7"), tmp_path / "posix.db")
     before = out.read_bytes()
     prefix = ("strace", "-o", "/dev/null", "-e", f"inject={call}:error=ENOSPC:when=1")
-    done = plain.compile("posix", records(revision="8").text(), out, prefix=prefix)
+    done = plain.compile(records(revision="8").text(), out, prefix=prefix)
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert out.read_bytes() == before
@@ -421,86 +484,97 @@ def test_a_full_disk_leaves_the_old_file_alone(plain, records, user, tmp_path):
     out = plain.install(records(), tmp_path / "posix.db")
     before = out.read_bytes()
     many = [user(f"u{i}x", 200000 + i, gecos="g" * 200) for i in range(20000)]
-    done = plain.compile(
-        "posix", records(users=many).text(), out, prefix=("prlimit", "--fsize=1000000")
-    )
+    done = plain.compile(records(users=many).text(), out, prefix=("prlimit", "--fsize=1000000"))
     assert done.returncode == 3
     assert "[output_unwritable]" in done.stderr
     assert out.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
 
 
-def test_a_termination_signal_removes_the_unfinished_file(plain, records, tmp_path):
-    """SIGTERM while the input is still coming."""
-    out = plain.install(records(), tmp_path / "posix.db")
-    command = [plain.compiler, "posix", "--in", "-", "--out", str(out)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        while not (tmp_path / "posix.db.tmp").exists():
-            pass
-        other = plain.compile("posix", records().text(), out)
-        while process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(0.05)
-            except subprocess.TimeoutExpired:
-                continue
-    assert other.returncode == 3
-    assert "[busy]" in other.stderr
+def waiting(plain, out):
+    """A compiler that has begun on `out` and waits for its input."""
+    temporary = out.with_name("posix.db.tmp")
+    before = temporary.stat().st_ino if temporary.exists() else None
+    process = subprocess.Popen(
+        [plain.compiler, "posix", "--in", "-", "--out", str(out)], stdin=subprocess.PIPE
+    )
+    while not temporary.exists() or temporary.stat().st_ino == before:
+        assert process.poll() is None
+    return process
+
+
+def test_the_second_of_two_compilers_on_one_target_is_told_that_it_is_busy(
+    plain, records, tmp_path
+):
+    """The first is not disturbed: what it installs is its own, whole. `settle` waits for its end."""
+    out = plain.install(records(revision="7"), tmp_path / "posix.db")
+    with waiting(plain, out) as first:
+        second = plain.compile(records(revision="9").text(), out)
+        with subprocess.Popen([plain.compiler, "settle", "--out", str(out)]) as settle:
+            with pytest.raises(subprocess.TimeoutExpired):
+                settle.wait(0.3)
+            first.communicate(records(revision="8").text().encode())
+            assert settle.wait(10) == 0
+    assert second.returncode == 3
+    assert "[busy]" in second.stderr
+    assert first.returncode == 0
+    assert struct.unpack_from("<Q", out.read_bytes(), 24) == (8,)
     assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
 
 
-def test_a_left_over_of_a_killed_run_is_reused(plain, records, tmp_path):
+@pytest.mark.parametrize("fatal", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_run_ended_by_a_signal_is_in_nobodys_way(plain, records, tmp_path, fatal):
+    """SIGTERM while the input is still coming: the old file stays, the next run leaves nothing but the target."""
+    out = plain.install(records(revision="7"), tmp_path / "posix.db")
+    before = out.read_bytes()
+    with waiting(plain, out) as process:
+        process.send_signal(fatal)
+    assert process.returncode == -fatal
+    assert out.read_bytes() == before
+    plain.install(records(revision="8"), out)
+    assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+
+
+def test_a_left_over_of_a_killed_run_is_replaced(plain, records, tmp_path):
     """Its content does not matter."""
     (tmp_path / "posix.db.tmp").write_bytes(b"x" * 100000)
     plain.install(records(), tmp_path / "posix.db")
     assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
 
 
-def test_the_ban_list_is_where_the_format_says(plain, bans, tmp_path):
-    """Header and entries, sorted, as a Python reader unpacks them."""
-    out = tmp_path / "bans.db"
-    text = bans(
-        [(200009, 0), (200001, 1800000000)], counter=5, issued=11, signed_time=12, clock_skew=1
-    )
-    assert plain.compile("bans", text, out).returncode == 0
-    data = out.read_bytes()
-    head = struct.unpack_from("<8sIIQQqqIIII", data)
-    assert head[:8] == (b"IDMAPBAN", 1, 1, len(data), 5, 11, 12, 2)
-    assert head[8:] == (zlib.crc32(data[64:]), 0, zlib.crc32(data[:60]))
-    assert list(struct.iter_unpack("<IIq", data[64:])) == [(200001, 0, 1800000000), (200009, 0, 0)]
-    assert not (tmp_path / "bans.db.previous").exists()
+@pytest.mark.parametrize("planted", ["symlink", "dangling", "hardlink", "fifo"])
+def test_nothing_is_written_through_what_lies_under_the_temporary_name(
+    plain, records, tmp_path, planted
+):
+    """It is taken away, not opened; what it led to stays as it was."""
+    node = tmp_path / "node"
+    node.mkdir()
+    victim, temporary = tmp_path / "victim", node / "posix.db.tmp"
+    victim.write_bytes(b"x" * 5000)
+    victim.chmod(0o600)
+    if planted == "symlink":
+        temporary.symlink_to(victim)
+    elif planted == "dangling":
+        temporary.symlink_to(tmp_path / "absent")
+    elif planted == "hardlink":
+        os.link(victim, temporary)
+    else:
+        os.mkfifo(temporary)
+    out = plain.install(records(), node / "posix.db")
+    assert stat.S_ISREG(out.lstat().st_mode)
+    assert victim.read_bytes() == b"x" * 5000
+    assert victim.stat().st_mode & 0o7777 == 0o600
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["node", "victim"]
+    assert [p.name for p in node.iterdir()] == ["posix.db"]
 
 
-def test_of_two_bans_on_one_number_the_longer_counts(plain, bans, tmp_path):
-    """A doubled line must not keep the others' bans from the node."""
-    out = tmp_path / "bans.db"
-    listed = [(200001, 50), (200001, 90), (200002, 7), (200002, 0), (0, 0)]
-    assert plain.compile("bans", bans(listed), out).returncode == 0
-    assert list(struct.iter_unpack("<IIq", out.read_bytes()[64:])) == [
-        (0, 0, 0),
-        (200001, 0, 90),
-        (200002, 0, 0),
-    ]
-
-
-def test_a_broken_ban_list_is_refused_whole(sanitized, bans, tmp_path):
-    """Truncated anywhere, miscounted, misspelled: the node keeps the list it has."""
-    out = tmp_path / "bans.db"
-    sound = bans([(200001, 0), (200002, 0)])
-    broken = [sound[:cut] for cut in range(len(sound))]
-    broken += [
-        sound + "\n",
-        sound.replace("end\t2", "end\t1"),
-        sound.replace("idmap-bans\t1", "idmap-bans\t2"),
-    ]
-    broken += [
-        sound.replace("ban\t200001\t0", "ban\t200001\t-1"),
-        sound.replace("clock_skew\t0", "clock_skew\t2"),
-    ]
-    for text in broken:
-        code_of(sanitized.compile("bans", text, out))
-    assert list(tmp_path.iterdir()) == []
+def test_a_directory_under_the_temporary_name_is_told(plain, records, tmp_path):
+    """Nothing is removed that may hold something."""
+    (tmp_path / "posix.db.tmp").mkdir()
+    done = plain.compile(records().text(), tmp_path / "posix.db")
+    assert done.returncode == 3
+    assert "[output_unwritable]" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["posix.db.tmp"]
 
 
 def test_help_version_and_wrong_usage_have_their_status(plain, tmp_path):
@@ -516,6 +590,10 @@ def test_help_version_and_wrong_usage_have_their_status(plain, tmp_path):
         (),
         ("posix",),
         ("posix", "--in", "-"),
+        ("bans", "--in", "-", "--out", out),
+        ("posix", "settle", "--in", "-", "--out", out),
+        ("settle",),
+        ("settle", "--in", "-", "--out", out),
         ("other", "--in", "-", "--out", out),
         ("posix", "--bad"),
     ]:
@@ -531,4 +609,4 @@ def test_a_hundred_thousand_users_compile_in_bounded_memory(plain, records, user
     users = [user(f"user{i}", 200000 + i, gids=(300001,)) for i in range(99999)]
     text = records(users=users).text()
     command = ["prlimit", "--data=60000000"]
-    assert plain.compile("posix", text, tmp_path / "posix.db", prefix=command).returncode == 0
+    assert plain.compile(text, tmp_path / "posix.db", prefix=command).returncode == 0

@@ -446,6 +446,20 @@ def test_flags_are_nothing_to_names_and_numbers(plain, records, flags):
     assert answers[3] == "lab:*:300001:alice"
 
 
+def test_a_group_whose_members_are_withheld_is_there_and_given_at_logins(plain, records, user):
+    """getgrnam and the enumeration show it without members, initgroups gives it; the other groups are whole."""
+    users = [user(f"user{n}", 200000 + n, gids=(300001, 300002)) for n in range(50)]
+    groups = [("proj", 300000), ("everybody", 300001), ("lab", 300002)]
+    plain.install(records(users=users, groups=groups, withheld=(300001,)))
+    members = ",".join(f"user{n}" for n in range(50))
+    questions = ["grnam everybody", "grgid 300001", "grnam lab", "initgroups user7 300000 0"]
+    answers = transcript(plain, plain.module, None, questions)
+    assert answers[:3] == ["everybody:*:300001:"] * 2 + [f"lab:*:300002:{members}"]
+    assert answers[3].split()[3:] == ["300001", "300002"]
+    listed = transcript(plain, plain.module, None, ["grent"])
+    assert ["everybody:*:300001:" in line for line in listed].count(True) == 1
+
+
 def test_installing_puts_the_files_where_they_belong(plain, tmp_path):
     """make install DESTDIR= does not need a running system."""
     source = Path(__file__).resolve().parents[2] / "pam_module"

@@ -17,12 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from idmap.application.install_view import (
-    bans_compiler_input,
-    compiler_input,
-    merge,
-    parse_chunk,
-)
+from idmap.adapters.node_files.bans_db import write_bans
+from idmap.application.install_state import InstalledBans
+from idmap.application.install_view import compiler_input, merge, parse_chunk
 from idmap.application.ports import Author, RegistryReader
 from idmap.domain.accounts import UNKNOWN_TO_NODES, Account, AccountEvent, AccountState
 from idmap.domain.assurance import Assurance
@@ -158,14 +155,11 @@ def install(site: Site, reader: RegistryReader, node_class: str, build: Any, to:
         view, windows, revision=1, created=site.now, not_after=0, node_class=node_class,
         token_only=token_only,
     )  # fmt: skip
-    bans = bans_compiler_input(
-        reader.banned_uid_numbers(site.now), counter=1, issued=site.now, signed_time=site.now,
-        clock_skew=False,
-    )  # fmt: skip
     to.mkdir(exist_ok=True)
-    for kind, text in (("posix", posix), ("bans", bans)):
-        done = build.compile(kind, text.decode(), to / f"{kind}.db")
-        assert done.returncode == 0, done.stderr
+    done = build.compile(posix.decode(), to / "posix.db")
+    assert done.returncode == 0, done.stderr
+    banned = reader.banned_uid_numbers(site.now)
+    write_bans(to / "bans.db", InstalledBans(1, site.now, site.now, clock_skew=False, bans=banned))
     times = NodeTimes(created=site.now, not_after=0, signed_time=site.now, clock_skew=False)
     return Node(node_class, to, times, token_only)
 

@@ -1,4 +1,4 @@
-"""After a power cut at any moment of an installation, posix.db is the old file or the new one, never neither.
+"""After a power cut at any moment, posix.db and bans.db are the old file or the new one, never neither.
 
 The system calls of a real installation are recorded with strace and then replayed into every state that a disk may
 be left in by a file system that promises only what POSIX does: what an fsync covered is there; of the rest, each change
@@ -10,16 +10,36 @@ from __future__ import annotations
 import itertools
 import re
 import struct
+import subprocess
+import sys
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 PAGE = 4096
 LINE = re.compile(r"^\d+\s+(\w+)\((.*)\)\s+= (-?\d+)")
-RECORDED = (
-    "openat,close,pwrite64,write,ftruncate,fsync,fdatasync,linkat,renameat,renameat2,unlinkat"
-)
+RECORDED = "openat,close,pwrite64,write,ftruncate,fsync,fdatasync,linkat,rename,renameat,renameat2,unlinkat"
+CHECKSUM_AT = {"posix.db": 1020, "bans.db": 60}
+"""Of the header; it covers what stands before it."""
+SECOND_BANS = """
+import sys, pathlib
+from idmap.adapters.node_files.bans_db import write_bans
+from idmap.application.install_state import InstalledBans
+bans = tuple((200000 + number, number) for number in range(300))
+write_bans(pathlib.Path(sys.argv[1]), InstalledBans(8, 1, 1, False, bans))
+"""
+
+
+class Recorded(NamedTuple):
+    """An installation: the file's name, its system calls, what it replaced, what it wrote."""
+
+    name: str
+    trace: str
+    old: bytes
+    new: bytes
 
 
 @dataclass
@@ -78,9 +98,15 @@ def unquote(text: str) -> bytes:
     return bytes.fromhex(text.strip().strip('"').replace("\\x", ""))
 
 
-def replay(trace: str, old: bytes):
-    """Gives the disk after each recorded call. The directory's only file at first is posix.db, lasting."""
-    disk = Disk({"posix.db": 0}, {"posix.db": 0}, [], [Inode(old, old)])
+def name_of(text: str) -> str:
+    """The name in its directory of a path as strace -xx wrote it."""
+    return Path(unquote(text).decode()).name
+
+
+def replay(recorded: Recorded):
+    """Gives the disk after each recorded call. The directory's only file at first is the target, lasting."""
+    target, trace, old, _ = recorded
+    disk = Disk({target: 0}, {target: 0}, [], [Inode(old, old)])
     open_files: dict[int, int | None] = {}
     written: dict[int, int] = {}
     yield "the start", disk
@@ -91,23 +117,23 @@ def replay(trace: str, old: bytes):
         call, value = matched[1], int(matched[3])
         words = [word.strip() for word in matched[2].split(", ")]
         if call == "openat":
-            name = unquote(words[1]).decode()
+            name = name_of(words[1])
             if "O_DIRECTORY" in words[2]:
                 open_files[value] = None
-            elif name.startswith("posix.db"):
+            elif target in name:
                 if name not in disk.current:
                     disk.inodes.append(Inode())
                     disk.name(name, len(disk.inodes) - 1)
                 open_files[value] = disk.current[name]
                 written[value] = 0
-        elif call in {"linkat", "renameat", "renameat2"}:
-            source, target = unquote(words[1]).decode(), unquote(words[3]).decode()
+        elif call in {"linkat", "rename", "renameat", "renameat2"}:
+            source, new = (name_of(word) for word in words if word.startswith('"'))
             inode = disk.current[source]
-            disk.name(target, inode)
+            disk.name(new, inode)
             if call != "linkat":
                 disk.name(source, None)
         elif call == "unlinkat":
-            disk.name(unquote(words[1]).decode(), None)
+            disk.name(name_of(words[1]), None)
         elif (number := int(words[0])) in open_files:
             held = open_files[number]
             if call == "close":
@@ -133,39 +159,62 @@ def replay(trace: str, old: bytes):
         yield line[:120], disk
 
 
-def revision(data: bytes) -> int | None:
-    """The revision of a sound file; None for one that a reader would not take."""
-    if len(data) < PAGE or struct.unpack_from("<Q", data, 16)[0] != len(data):
+def revision(name: str, data: bytes) -> int | None:
+    """The revision or counter of a sound file; None for one that a reader would not take."""
+    at = CHECKSUM_AT[name]
+    if len(data) < at + 4 or struct.unpack_from("<Q", data, 16)[0] != len(data):
         return None
-    if zlib.crc32(data[:1020]) != struct.unpack_from("<I", data, 1020)[0]:
+    if zlib.crc32(data[:at]) != struct.unpack_from("<I", data, at)[0]:
         return None
     return int(struct.unpack_from("<Q", data, 24)[0])
 
 
 @pytest.fixture
-def recorded(plain, records, user, tmp_path):
-    """The trace of revision 8 replacing revision 7, and both files."""
+def recorded_posix(plain, records, user, tmp_path):
+    """Revision 8 replaces revision 7."""
     out = tmp_path / "posix.db"
     users = [user(f"u{i}x", 200000 + i, gids=(300001,)) for i in range(200)]
     old = plain.install(records(users=users, revision="7"), out).read_bytes()
-    trace = tmp_path / "trace"
-    prefix = ("strace", "-f", "-xx", "-s", "10000000", "-o", str(trace), "-e", f"trace={RECORDED}")
     text = records(users=users, revision="8").text()
-    done = plain.compile("posix", text, out, prefix=prefix)
+    done = plain.compile(text, out, prefix=strace(tmp_path))
     assert done.returncode == 0, done.stderr
-    return trace.read_text(), old, out.read_bytes()
+    return Recorded("posix.db", (tmp_path / "trace").read_text(), old, out.read_bytes())
 
 
-def failures(trace: str, old: bytes, new: bytes) -> tuple[list[str], int, set[int | None]]:
+@pytest.fixture
+def recorded_bans(install_bans, tmp_path):
+    """The list of counter 8 replaces that of counter 7, in a process of its own."""
+    out = tmp_path / "bans.db"
+    install_bans(out, counter=7, bans=tuple((200000 + number, 0) for number in range(400)))
+    old = out.read_bytes()
+    command = [*strace(tmp_path), sys.executable, "-c", SECOND_BANS, str(out)]
+    subprocess.run(command, check=True, timeout=60)
+    return Recorded("bans.db", (tmp_path / "trace").read_text(), old, out.read_bytes())
+
+
+@pytest.fixture(params=["posix", "bans"])
+def recorded(request):
+    """The one and the other."""
+    return request.getfixturevalue(f"recorded_{request.param}")
+
+
+def strace(directory: Path) -> list[str]:
+    """What records a program's calls into `directory`/trace."""
+    options = ["-f", "-xx", "-s", "10000000", "-o", str(directory / "trace")]
+    return ["strace", *options, "-e", f"trace={RECORDED}"]
+
+
+def failures(recorded: Recorded) -> tuple[list[str], int, set[int | None]]:
     """The steps after which a cut may leave neither file, how many states were looked at, and what they held."""
+    name, _, old, new = recorded
     wrong, states, seen = [], 0, set()
-    for step, disk in replay(trace, old):
+    for step, disk in replay(recorded):
         for names in disk.directories():
-            inode = names.get("posix.db")
+            inode = names.get(name)
             for data in [b""] if inode is None else disk.contents(inode):
                 states += 1
-                seen.add(revision(data))
-                bare = data[:1024] + bytes(4) + data[1028:]
+                seen.add(revision(name, data))
+                bare = data[:1024] + bytes(4) + data[1028:] if name == "posix.db" else data
                 if bare != old and bare != new:
                     wrong.append(step)
     return wrong, states, seen
@@ -173,27 +222,25 @@ def failures(trace: str, old: bytes, new: bytes) -> tuple[list[str], int, set[in
 
 def test_a_power_cut_at_any_moment_leaves_the_old_file_or_the_new(recorded):
     """Byte for byte, but for the superseded word, in every state of every prefix."""
-    wrong, states, seen = failures(*recorded)
+    wrong, states, seen = failures(recorded)
     assert wrong == []
-    assert states > len(list(replay(*recorded[:2])))
+    assert states > len(list(replay(recorded)))
     assert seen == {7, 8}
 
 
-def test_the_installed_file_is_never_left_marked(recorded):
+def test_the_installed_file_is_never_left_marked(recorded_posix):
     """A marked file under the target's name would be mapped anew at every lookup: only a replaced one may be marked."""
-    trace, old, _ = recorded
-    for step, disk in replay(trace, old):
+    for step, disk in replay(recorded_posix):
         for names in disk.directories():
             for data in disk.contents(names["posix.db"]):
                 assert data[1024:1028] == bytes(4), step
 
 
-@pytest.mark.parametrize("lost", ["fsync"])
-def test_without_the_sync_of_the_file_the_simulation_finds_neither(recorded, lost):
+def test_without_the_sync_of_the_file_the_simulation_finds_neither(recorded):
     """The simulation can fail: with the first fsync struck out of the record, it does."""
-    trace, old, new = recorded
-    lines = trace.splitlines()
-    first = next(i for i, line in enumerate(lines) if f" {lost}(" in line)
-    wrong, _, seen = failures("\n".join(lines[:first] + lines[first + 1 :]), old, new)
+    lines = recorded.trace.splitlines()
+    first = next(i for i, line in enumerate(lines) if " fsync(" in line)
+    without = "\n".join(lines[:first] + lines[first + 1 :])
+    wrong, _, seen = failures(recorded._replace(trace=without))
     assert wrong
     assert None in seen

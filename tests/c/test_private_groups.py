@@ -50,7 +50,7 @@ def test_nss_and_our_reader_tell_the_private_group(plain: Any) -> None:
         parsed(chunks, windows), windows, revision=1, created=1_700_000_000, not_after=0
     )
     target = plain.live / "posix.db"
-    done = plain.compile("posix", text.decode(), target)
+    done = plain.compile(text.decode(), target)
     assert done.returncode == 0, done.stderr
     reader = PosixFile(target)
     own = reader.find_group("alice")
@@ -140,7 +140,7 @@ def test_the_compiler_refuses_a_group_of_another_number_with_a_users_name(
         f"group\talice\t{gid}\n"
         f"user\talice\t200000\t{gid}\tactive\t0\t0\t/home/alice\t/bin/sh\talice\t\t0\nend\t1\t1\n"
     )
-    done = plain.compile("posix", text, tmp_path / "posix.db")
+    done = plain.compile(text, tmp_path / "posix.db")
     assert (done.returncode == 0) is (gid == 200_000), done.stderr
     if gid != 200_000:
         assert "name_repeated" in done.stderr

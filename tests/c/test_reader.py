@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from idmap.adapters.node_files.bans_db import write_bans
+from idmap.application.install_state import InstalledBans
+
 DAY = 86400
 CREATED = 1700000000
 
@@ -20,7 +23,6 @@ CREATED = 1700000000
 @pytest.fixture(scope="module")
 def small(sanitized, tmp_path_factory):
     """A small posix.db with something of everything, and a ban list."""
-    from_conftest = sanitized.compile
     directory = tmp_path_factory.mktemp("small")
     lines = [
         "idmap-posix\t2", "revision\t3", f"created\t{CREATED}", "not_after\t2000000000",
@@ -33,10 +35,9 @@ def small(sanitized, tmp_path_factory):
         "end\t3\t4",
     ]  # fmt: skip
     posix, bans = directory / "posix.db", directory / "bans.db"
-    assert from_conftest("posix", "".join(line + "\n" for line in lines), posix).returncode == 0
-    text = "idmap-bans\t1\ncounter\t1\nissued\t5\nsigned_time\t6\nclock_skew\t0\n"
-    text += "ban\t200001\t0\nban\t200002\t99\nban\t200003\t1\nend\t3\n"
-    assert from_conftest("bans", text, bans).returncode == 0
+    assert sanitized.compile("".join(line + "\n" for line in lines), posix).returncode == 0
+    listed = ((200001, 0), (200002, 99), (200003, 1))
+    write_bans(bans, InstalledBans(1, 5, 6, clock_skew=False, bans=listed))
     return posix, bans
 
 
@@ -76,7 +77,7 @@ def test_a_short_fuzzing_run_finds_nothing(tmp_path, target, runs):
 
 
 @pytest.fixture
-def ask(sanitized, small, bans, tmp_path):
+def ask(sanitized, small, install_bans, tmp_path):
     """Asks account_vectors about a name at a time; gives its answer's four fields."""
     driver = sanitized.driver("account_vectors")
 
@@ -84,7 +85,7 @@ def ask(sanitized, small, bans, tmp_path):
         path = small[1]
         if ban_list is not None or head:
             path = tmp_path / "bans.db"
-            assert sanitized.compile("bans", bans(ban_list or [], **head), path).returncode == 0
+            install_bans(path, bans=ban_list or (), **head)
         line = f"{posix or small[0]}\t{path}\t{name}\t{now}\n"
         done = subprocess.run([driver], input=line, capture_output=True, text=True, timeout=20)
         assert done.returncode == 0, done.stderr
@@ -294,7 +295,7 @@ def test_a_window_that_covers_the_system_opens_nothing(ask, small, tmp_path):
 
 
 def test_the_overflow_owner_is_believed_only_outside_the_initial_user_namespace(
-    user_namespaces, sanitized, small, bans, c_base
+    user_namespaces, sanitized, small, c_base
 ):
     """In a container without root's mapping, root's files show as owned by 65534."""
     directory = c_base / "overflow"

@@ -1,4 +1,4 @@
-"""Node files for the end-to-end tests: text records in, posix.db and bans.db by idmap-compile.
+"""Node files for the end-to-end tests: text records in, posix.db by idmap-compile; bans.db by the agent's writer.
 
 Stands in for idmap-agent, which gets the same records from signed data.
 """
@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from demo_site import PrivateHost
+from idmap.adapters.node_files.bans_db import encode_bans_db
+from idmap.application.install_state import InstalledBans
 
 POSIX = "/var/lib/idmap/posix.db"
 BANS = "/var/lib/idmap/bans.db"
@@ -63,30 +65,18 @@ def install_posix(
         *(user.record() for user in people),
         f"end\t{len(everyone)}\t{len(people)}",
     ]
-    _compile(host, "posix", lines, POSIX)
+    text = "".join(f"{line}\n" for line in lines)
+    host.run(["idmap-compile", "posix", "--in", "-", "--out", POSIX], input=text).check()
 
 
 def install_bans(host: PrivateHost, banned: Sequence[int] = ()) -> None:
     """Replaces bans.db; the bans have no end."""
     now = int(time.time())
-    lines = [
-        "idmap-bans\t1",
-        "counter\t1",
-        f"issued\t{now - 60}",
-        f"signed_time\t{now - 60}",
-        "clock_skew\t0",
-        *(f"ban\t{number}\t0" for number in sorted(banned)),
-        f"end\t{len(banned)}",
-    ]
-    _compile(host, "bans", lines, BANS)
+    bans = tuple((number, 0) for number in banned)
+    host.write(BANS, encode_bans_db(InstalledBans(1, now - 60, now - 60, False, bans)))
 
 
 def install_local_groups(host: PrivateHost, **gids: Sequence[int]) -> None:
     """Replaces the list of local groups, by username."""
     lines = [f"{name}:{','.join(map(str, numbers))}\n" for name, numbers in gids.items()]
     host.write(LOCAL_GROUPS, "".join(["# idmap-local-groups 1\n", *lines]))
-
-
-def _compile(host: PrivateHost, kind: str, lines: list[str], target: str) -> None:
-    text = "".join(f"{line}\n" for line in lines)
-    host.run(["idmap-compile", kind, "--in", "-", "--out", target], input=text).check()

@@ -1,6 +1,7 @@
 """The node's directory (`/var/lib/idmap`): the installed files, the chunk cache, what the agent remembers.
 
-    posix.db bans.db        0644, written by idmap-compile only
+    posix.db                0644, written by idmap-compile only
+    bans.db                 0644
     local-groups            0644, which of the node's own groups an account has here; for pam_idmap's setcred
     trust.db refused.json   0640, root and the verifier's group
     manifest.envelope bans.envelope   what was last accepted, signatures and all; verified again at each use
@@ -25,8 +26,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from idmap.adapters.node_files.bans_header import read_bans, read_posix_header
+from idmap.adapters.node_files.bans_db import read_bans, write_bans
 from idmap.adapters.node_files.local_accounts import file_marks, read_local_accounts
+from idmap.adapters.node_files.posix_header import read_posix_header
 from idmap.adapters.node_files.refused import read_refused, write_refused
 from idmap.adapters.node_files.replace import install_failed, remove_leftovers, replace_file
 from idmap.adapters.node_files.trust_db import TrustDb, write_trust_db
@@ -173,9 +175,9 @@ class NodeDirectory:
         finally:
             trust.close()
 
-    def install_bans(self, compiler_input: bytes) -> None:
-        """Compiles bans.db in place."""
-        self._compile("bans", compiler_input, self.bans_path)
+    def install_bans(self, bans: InstalledBans) -> None:
+        """Replaces bans.db."""
+        write_bans(self.bans_path, bans)
 
     def install_refused(self, refused: RefusedCredentials) -> None:
         """Replaces refused.json."""
@@ -183,7 +185,7 @@ class NodeDirectory:
 
     def install_posix(self, compiler_input: bytes) -> None:
         """Compiles posix.db in place."""
-        self._compile("posix", compiler_input, self.posix_path)
+        self._compile(compiler_input, self.posix_path)
 
     def install_local_groups(self, text: bytes) -> None:
         """Replaces the list of local groups."""
@@ -191,7 +193,7 @@ class NodeDirectory:
 
     def compile_like(self, compiler_input: bytes, seed: bytes, out: Path) -> None:
         """Compiles into `out` with the hash seed of an installed file, to compare the two."""
-        self._compile("posix", compiler_input, out, "--seed", seed.hex())
+        self._compile(compiler_input, out, "--seed", seed.hex())
 
     def install_trust(self, content: TrustContent) -> None:
         """Replaces trust.db."""
@@ -228,8 +230,8 @@ class NodeDirectory:
     def _chunk_path(self, sha256: str) -> Path:
         return self._directory / "chunks" / sha256
 
-    def _compile(self, kind: str, text: bytes, out: Path, *more: str) -> None:
-        self._run(kind, "--in", "-", "--out", str(out), *more, text=text)
+    def _compile(self, text: bytes, out: Path, *more: str) -> None:
+        self._run("posix", "--in", "-", "--out", str(out), *more, text=text)
 
     def _run(self, *arguments: str, text: bytes = b"") -> None:
         try:

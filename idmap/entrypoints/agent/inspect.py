@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from idmap.adapters.node_files.bans_header import without_superseded_word
+from idmap.adapters.node_files.posix_header import without_superseded_word
 from idmap.adapters.node_files.trust_db import TrustDb
 from idmap.application.install import build_files
 from idmap.application.install_bans import is_list, is_refused

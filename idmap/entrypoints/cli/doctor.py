@@ -17,7 +17,8 @@ from typing import Annotated, Final
 import pam
 import typer
 
-from idmap.adapters.node_files.bans_header import read_bans, read_posix_header
+from idmap.adapters.node_files.bans_db import read_bans
+from idmap.adapters.node_files.posix_header import read_posix_header
 from idmap.adapters.node_files.refused import read_refused
 from idmap.adapters.node_files.trust_db import TrustDb
 from idmap.adapters.snapshot.sign_client import SocketSigner

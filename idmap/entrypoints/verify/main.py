@@ -8,7 +8,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from idmap.adapters.node_files.bans_header import read_bans
+from idmap.adapters.node_files.bans_db import read_bans
 from idmap.adapters.node_files.refused import RefusedFile
 from idmap.adapters.node_files.trust_db import TrustDb
 from idmap.adapters.oidc.at_service import ServiceQuestions

@@ -11,13 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from idmap.adapters.node_files.trust_db import TrustDb
 from idmap.application.install_state import Reached, Step
-from idmap.application.install_view import bans_compiler_input
 from idmap.domain.errors import NodeInstallFailed
 from idmap.domain.reasons import Reason
 from idmap.entrypoints.agent.inspect import verify_installed
@@ -189,24 +189,17 @@ def test_a_ban_list_with_another_end_or_account_is_named_and_installed_again(
     assert right is not None
     (uid, until) = right.bans[0]
     for wrong in (((uid, until - 499),), ((uid, 0),), ((uid - 1, until),), ()):
-        text = bans_compiler_input(
-            wrong,
-            counter=right.counter,
-            issued=right.issued,
-            signed_time=right.signed_time,
-            clock_skew=False,
-        )
-        agent.files.install_bans(text)
+        agent.files.install_bans(replace(right, bans=wrong))
         assert [finding.file for finding in verify_installed(agent)] == ["bans.db"]
         agent.bans.restore()
         assert verify_installed(agent) == []
-        agent.files.install_bans(text)
+        agent.files.install_bans(replace(right, bans=wrong))
         assert agent.bans.fetch()
         assert agent.files.read_bans() == right
 
 
 def test_a_ban_is_kept_across_restarts_and_a_deleted_bans_db(site: SnapshotSite) -> None:
-    """The envelope beside it is verified again and compiled again."""
+    """The envelope beside it is verified again and installed again."""
     site.ban(site.open_account("s-carol", "carol"))
     site.publish()
     site.agent().bans.fetch()
