@@ -1,7 +1,8 @@
 """What differs between two snapshots: accounts and groups by number, field by field, and memberships by name.
 
-Accounts and groups are matched by *number*, because a number never changes its owner (law 2); the same number under
-another name is therefore a rename, and worth a look. Pure.
+Memberships are those that the accounts' own lists tell, so nobody leaves a group because its member list is withheld in
+one file; that it is there and not here is said of the group. Accounts and groups are matched by *number*, because a
+number never changes its owner (law 2); the same number under another name is therefore a rename, worth a look. Pure.
 """
 
 from __future__ import annotations
@@ -86,12 +87,30 @@ def compare(before: Entries, after: Entries) -> Difference:
         users_changed=_changed_users(old_users, new_users, old_names, new_names),
         groups_added=tuple(g for g in after.groups if g.gid_number not in old_groups),
         groups_removed=tuple(g for g in before.groups if g.gid_number not in new_groups),
-        groups_changed=tuple(
-            Changed(number, new_names[number], (FieldChange("name", name, new_names[number]),))
-            for number, name in old_names.items()
-            if new_names.get(number, name) != name
-        ),
+        groups_changed=_changed_groups(old_groups, new_groups),
     )
+
+
+def _changed_groups(
+    old_groups: Mapping[int, GroupEntry], new_groups: Mapping[int, GroupEntry]
+) -> tuple[Changed, ...]:
+    changes = []
+    for number, old in old_groups.items():
+        new = new_groups.get(number)
+        if new is None:
+            continue
+        fields = []
+        if new.name != old.name:
+            fields.append(FieldChange("name", old.name, new.name))
+        if new.members_withheld != old.members_withheld:
+            fields.append(FieldChange("member_list", _member_list(old), _member_list(new)))
+        if fields:
+            changes.append(Changed(number, new.name, tuple(fields)))
+    return tuple(changes)
+
+
+def _member_list(group: GroupEntry) -> str:
+    return "withheld" if group.members_withheld else "stored"
 
 
 def _changed_users(

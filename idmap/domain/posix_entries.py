@@ -29,6 +29,12 @@ class UserFlag(IntFlag):
     TOKEN_ONLY = 2
 
 
+class GroupFlag(IntFlag):
+    """What this one node does with a group, by its bit in posix.db."""
+
+    MEMBERS_WITHHELD = 1
+
+
 MAX_STRING: Final = 1023
 """Bytes of gecos, home or shell."""
 
@@ -81,6 +87,8 @@ class GroupEntry:
     name: str
     gid_number: int
     members: tuple[str, ...]
+    members_withheld: bool = False
+    """Who is in it, only the accounts' own lists tell on this node; `members` is empty then."""
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -89,6 +97,8 @@ class GroupEntry:
             check_name(member)
         if len(set(self.members)) != len(self.members):
             raise _invalid(f"group {self.name}: a member twice")
+        if self.members_withheld and self.members:
+            raise _invalid(f"group {self.name}: members, though its list is withheld")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,10 @@ class Entries:
     revision: int
     users: tuple[UserEntry, ...]
     groups: tuple[GroupEntry, ...]
+
+    def names_withheld(self) -> tuple[str, ...]:
+        """The groups whose member lists are withheld."""
+        return tuple(group.name for group in self.groups if group.members_withheld)
 
 
 def check_name(name: str) -> None:

@@ -6,6 +6,7 @@ import random
 import string
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from idmap.domain.accounts import AccountState
@@ -41,6 +42,15 @@ def entries_of(users: list[UserEntry], groups: dict[str, int], revision: int = 7
             for name, gid in sorted(groups.items(), key=lambda item: item[1])
         ),
     )
+
+
+def withhold(entries: Entries, *names: str) -> Entries:
+    """The same, with the member lists of these groups withheld; whoever is in them stays in them."""
+    groups = (
+        replace(group, members=(), members_withheld=True) if group.name in names else group
+        for group in entries.groups
+    )
+    return replace(entries, groups=tuple(groups))
 
 
 def small_entries() -> Entries:
@@ -90,7 +100,9 @@ def records(entries: Entries, not_after: int = 2_000_000_000) -> str:
         "window\tuid\t200000\t299999",
         "window\tgid\t300000\t399999",
     ]
-    lines += [f"group\t{group.name}\t{group.gid_number}" for group in entries.groups]
+    for group in entries.groups:
+        more = "\tnomembers" if group.members_withheld else ""
+        lines.append(f"group\t{group.name}\t{group.gid_number}{more}")
     for u in entries.users:
         values = (u.username, u.uid_number, u.gid_number, u.state, u.last_day, u.grace_day)
         texts = (u.home, u.shell, u.gecos, ",".join(map(str, u.secondary)))

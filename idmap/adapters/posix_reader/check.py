@@ -1,8 +1,8 @@
 """Whether a posix.db keeps every invariant of docs/posix-db.md, said as findings rather than with the first refusal.
 
 Header, windows, sections, records and their order, each index slot by slot, and every member list against the group
-lists of the users. The hash of each name is computed anew, so an index that only the C compiler would believe is found.
-It does not tell whether the content is what was signed; `idmap-agent verify` does.
+lists of the users, where it is not withheld. The hash of each name is computed anew, so an index that only the C compiler
+would believe is found. It does not tell whether the content is what was signed; `idmap-agent verify` does.
 """
 
 from __future__ import annotations
@@ -166,7 +166,10 @@ def _check_members(users: list[StoredUser], groups: list[StoredGroup]) -> Iterat
     for group in groups:
         wanted = sorted(expected[group.gid_number])
         place = f"group {group.name}"
-        if list(group.members) != wanted:
+        if group.members_withheld:
+            if group.members:
+                yield Finding(place, f"{len(group.members)} members, though its list is withheld")
+        elif list(group.members) != wanted:
             missing = len(set(wanted) - set(group.members))
             extra = len(set(group.members) - set(wanted))
             yield Finding(

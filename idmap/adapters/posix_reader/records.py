@@ -16,6 +16,7 @@ from idmap.domain.errors import InvalidInput
 from idmap.domain.posix_entries import (
     STATES,
     GroupEntry,
+    GroupFlag,
     UserEntry,
     UserFlag,
     check_name,
@@ -24,10 +25,11 @@ from idmap.domain.posix_entries import (
 
 UNIT: Final = 8
 _KNOWN_FLAGS: Final = int(UserFlag.ELSEWHERE | UserFlag.TOKEN_ONLY)
+_KNOWN_GROUP_FLAGS: Final = int(GroupFlag.MEMBERS_WITHHELD)
 _USER: Final = struct.Struct("<IIIIBBHHHIIII")
 """reference, size, uid, gid, name length, state, gecos, home, shell lengths, days × 2, gids, flags."""
-_GROUP: Final = struct.Struct("<IIIIB3sI")
-"""reference, size, gid, members, name length, 0, size of the members' names."""
+_GROUP: Final = struct.Struct("<IIIIBB2sI")
+"""reference, size, gid, members, name length, flags, 0, size of the members' names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class StoredGroup:
     gid_number: int
     members: tuple[int, ...]
     members_size: int
+    members_withheld: bool
 
 
 class Records:
@@ -70,12 +73,12 @@ class Records:
         """The group record that a reference names."""
         content, section = self._content, self._header.sections[1]
         at = _place(reference, section.offset)
-        own, size, gid, count, name_length, pad, members_size = content.unpack(
+        own, size, gid, count, name_length, flags, pad, members_size = content.unpack(
             _GROUP, at, section.end
         )
         end = _end(reference, own, at, size, section.end)
-        if any(pad):
-            raise Damaged(f"group record at {at}: reserved bytes")
+        if flags & ~_KNOWN_GROUP_FLAGS or any(pad):
+            raise Damaged(f"group record at {at}: flags {flags}, or reserved bytes")
         name = content.text(at + _GROUP.size, name_length, end)
         lists = _aligned(at + _GROUP.size + name_length + 1, at, size, count)
         content.zeros(at + _GROUP.size + name_length + 1, lists)
@@ -87,7 +90,8 @@ class Records:
         except InvalidInput as error:
             raise Damaged(f"group record at {at}: {error.detail}") from None
         self._check_window(gid, self._header.gid_windows, name)
-        return StoredGroup(reference, size, name, gid, members, members_size)
+        withheld = bool(flags & GroupFlag.MEMBERS_WITHHELD)
+        return StoredGroup(reference, size, name, gid, members, members_size, withheld)
 
     def users(self) -> Iterator[StoredUser]:
         """All user records, in the order of the file."""
@@ -111,7 +115,7 @@ class Records:
         """The group with its members' names."""
         names = tuple(self.user(reference).entry.username for reference in stored.members)
         try:
-            return GroupEntry(stored.name, stored.gid_number, names)
+            return GroupEntry(stored.name, stored.gid_number, names, stored.members_withheld)
         except InvalidInput as error:
             raise Damaged(f"group {stored.name}: {error.detail}") from None
 

@@ -189,7 +189,7 @@ def _group_fields(group: GroupEntry) -> list[tuple[str, object]]:
     return [
         ("name", group.name),
         ("gid number", group.gid_number),
-        ("members", group.members),
+        ("members", "withheld" if group.members_withheld else group.members),
     ]
 
 

@@ -20,7 +20,13 @@ from idmap.adapters.posix_reader.reader import PosixFile
 from idmap.domain.errors import NodeInstallFailed
 from idmap.domain.numbers import is_refused_number
 from idmap.domain.posix_entries import Entries
-from tests.support.posix_text import ask_module, compile_entries, random_entries, small_entries
+from tests.support.posix_text import (
+    ask_module,
+    compile_entries,
+    random_entries,
+    small_entries,
+    withhold,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -57,10 +63,28 @@ def test_random_populations_are_read_back_found_and_sound(
     assert check_posix_file(path) == ()
 
 
+def test_a_withheld_member_list_is_read_back_and_sound(tmp_path: Path) -> None:
+    """Empty and said to be; the accounts' own lists stay whole, and so do the other groups'."""
+    made = withhold(small_entries(), "big-group")
+    path = compile_entries(made, tmp_path / "posix.db")
+    posix = PosixFile(path)
+    assert posix.entries() == made
+    big, lab = posix.find_group("big-group"), posix.find_group("lab")
+    assert big is not None
+    assert lab is not None
+    assert (big.members, big.members_withheld) == ((), True)
+    assert (lab.members, lab.members_withheld) == (("alice",), False)
+    alice = posix.find_user("alice")
+    assert alice is not None
+    assert alice.secondary == (300_001, 300_002)
+    assert check_posix_file(path) == ()
+
+
 @pytest.mark.root
 def test_both_readers_say_the_same_of_everybody(tmp_path: Path) -> None:
     """The C module, built for this path, enumerates; every line is the one that Python makes."""
     made = random_entries(3, 300, 40)
+    made = withhold(made, *(group.name for group in made.groups[::7]))
     path = compile_entries(made, tmp_path / "posix.db")
     build = tmp_path / "c"
     target = build / "libnss_idmap.so.2"
@@ -172,6 +196,9 @@ def test_verify_names_what_is_broken(small: Path) -> None:
     first, second = struct.unpack_from("<II", data, big + 12)
     assert broken(small, big + 12, struct.pack("<II", second, first)) == ["group big-group"]
     assert "group big-group" in broken(small, big + 12, struct.pack("<II", first, first))
+    assert broken(small, big - 7, b"\1") == ["group big-group"], "withheld, and yet it is there"
+    assert broken(small, big - 7, b"\2") == ["records"], "no other flag is known"
+    assert broken(small, big - 6, b"\1") == ["records"]
     assert broken(small, groups, b"\xff\xff") == ["records"]
     assert broken(small, 4096 + 36, b"\3") == [], "both flags are known"
     assert broken(small, 4096 + 36, b"\4") == ["records"], "no other is"
@@ -189,6 +216,23 @@ def test_verify_finds_an_index_entry_that_only_a_search_would_miss(small: Path) 
     path = small.with_name("exchanged.db")
     path.write_bytes(data)
     assert any("is not found" in finding.detail for finding in check_posix_file(path))
+
+
+def test_a_list_that_is_empty_and_does_not_say_why_is_found(tmp_path: Path) -> None:
+    """The bit taken away: whoever reads the list would believe that nobody is in the group."""
+    path = compile_entries(withhold(small_entries(), "big-group"), tmp_path / "posix.db")
+    big = path.read_bytes().index(b"big-group\0")
+    assert broken(path, big - 7, b"\0") == ["group big-group"]
+
+
+def test_a_withheld_list_with_members_is_no_entry(small: Path) -> None:
+    """Tools do not show what one half of the record denies."""
+    data = bytearray(small.read_bytes())
+    data[data.index(b"big-group\0") - 7] = 1
+    path = small.with_name("denied.db")
+    path.write_bytes(data)
+    with pytest.raises(NodeInstallFailed, match="withheld"):
+        PosixFile(path).entries()
 
 
 def test_a_member_list_that_lacks_somebody_is_found(tmp_path: Path) -> None:

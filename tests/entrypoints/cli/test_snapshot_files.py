@@ -20,6 +20,7 @@ from tests.support.posix_text import (
     random_entries,
     small_entries,
     user,
+    withhold,
 )
 from tests.support.snapshot_site import compiler
 
@@ -176,6 +177,54 @@ def test_diff_tells_who_came_who_went_and_what_changed(small: Path, tmp_path: Pa
     assert document["same"] is False
     assert [u["username"] for u in document["users_added"]] == ["erin"]
     assert document["users_changed"][0]["joined"] == ["z"]
+
+
+def test_a_withheld_member_list_is_told_and_nobody_left(small: Path, tmp_path: Path) -> None:
+    """By show, verify and diff, to people and programs."""
+    withheld = compile_entries(withhold(small_entries(), "big-group"), tmp_path / "withheld.db")
+    assert idmap_snapshot("verify", withheld).exit_code == 0
+    shown = idmap_snapshot("show", withheld, "--group", "big-group").stdout
+    assert dict(line.split(None, 1) for line in shown.splitlines())["members"] == "withheld"
+    assert json.loads(idmap_snapshot("show", withheld, "--group", "300002", "--json").stdout) == {
+        "name": "big-group",
+        "gid_number": 300_002,
+        "members": [],
+        "members_withheld": True,
+    }
+    assert "big-group (300002)" in idmap_snapshot("show", withheld, "carol").stdout
+    assert idmap_snapshot("diff", small, withheld).stdout.splitlines()[1:] == [
+        "~ group big-group (300002)",
+        "    member_list: stored -> withheld",
+    ]
+    assert idmap_snapshot("diff", withheld, small).stdout.splitlines()[2:] == [
+        "    member_list: withheld -> stored"
+    ]
+    document = json.loads(idmap_snapshot("diff", small, withheld, "--json").stdout)
+    assert (document["same"], document["users_changed"]) == (False, [])
+    users = [replace(u, secondary=()) for u in small_entries().users]
+    groups = {g.name: g.gid_number for g in small_entries().groups}
+    left = withhold(entries_of(users, groups), "big-group")
+    said = idmap_snapshot("diff", withheld, compile_entries(left, tmp_path / "left.db")).stdout
+    assert said.count("- in big-group") == 2, "who really left is told as ever"
+
+
+def test_an_export_says_once_whose_members_it_lacks(tmp_path: Path) -> None:
+    """On standard error; the data is plain, with an empty list."""
+    made = withhold(small_entries(), "big-group")
+    path = compile_entries(made, tmp_path / "posix.db")
+    formats = [word for n in ("group", "nss-cache", "userdb") for word in ("--format", n)]
+    done = idmap_snapshot("export", path, *formats, "--out", tmp_path / "out")
+    assert done.exit_code == 0
+    assert done.stderr.count("big-group") == 1
+    assert "withheld" in done.stderr
+    assert "withheld" not in done.stdout
+    for name in ("group", "group.cache"):
+        lines = (tmp_path / "out" / name).read_text().splitlines()
+        assert lines[1:3] == ["lab:*:300001:alice", "big-group:*:300002:"]
+    members = [p.name for p in (tmp_path / "out").iterdir() if p.suffix == ".membership"]
+    assert members == ["alice:lab.membership"]
+    whole = idmap_snapshot("export", path, "--format", "passwd", "--out", tmp_path / "passwd")
+    assert whole.stderr == "", "accounts alone have no member lists"
 
 
 def test_a_snapshot_differs_in_nothing_from_itself_compiled_again(
