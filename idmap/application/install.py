@@ -50,6 +50,7 @@ from idmap.application.install_view import (
 from idmap.domain.errors import IdmapError, NodeInstallFailed
 from idmap.domain.issuers import check_distinct
 from idmap.domain.manifest import ChunkRef, Manifest
+from idmap.domain.member_lists import FULL_LISTS, MemberLists
 from idmap.domain.reasons import Reason
 from idmap.domain.trust import ISSUERS_CHUNK, IssuersDocument, parse_identity_line, parse_issuers
 
@@ -64,6 +65,8 @@ class Built:
     trust: TrustContent
     masked: tuple[Masked, ...]
     elsewhere: int
+    members_withheld: int
+    """Of how many groups posix.db has no member list."""
 
 
 class Installer:
@@ -78,6 +81,7 @@ class Installer:
         files: NodeFiles,
         bans: BanKeeper,
         clock: Callable[[], int],
+        member_lists: MemberLists = FULL_LISTS,
         reached: Reached = NOT_REACHED,
     ) -> None:
         self._node_class = node_class
@@ -86,6 +90,7 @@ class Installer:
         self._files = files
         self._bans = bans
         self._clock = clock
+        self._member_lists = member_lists
         self._reached = reached
         self._reader = ChunkReader()
 
@@ -122,7 +127,7 @@ class Installer:
         return True
 
     def remask(self) -> bool:
-        """Installs the cached snapshot again when the node's own accounts changed, or a crash left it half done.
+        """Installs the cached snapshot again when the node's accounts or settings changed, or it was left half done.
 
         Needs nobody but the node; also after not-after, because names and numbers never expire (law 7).
         """
@@ -141,7 +146,9 @@ class Installer:
         return True
 
     def _build(self, manifest: Manifest, local: LocalAccounts) -> Built:
-        built = build_files(manifest, self._files, local, self._node_class, self._reader)
+        built = build_files(
+            manifest, self._files, local, self._node_class, self._member_lists, self._reader
+        )
         self._reader.keep_only(frozenset(chunk.sha256 for chunk in manifest.posix))
         return built
 
@@ -182,8 +189,11 @@ class Installer:
             installed is not None
             and (installed.revision, installed.created) == (manifest.revision, manifest.created)
             and self._files.has_trust(manifest.revision, manifest.created)
-            and state.local_digest == _digest(local, self._node_class)
+            and state.local_digest == self._digest(local)
         )
+
+    def _digest(self, local: LocalAccounts) -> str:
+        return _digest(local, self._node_class, self._member_lists)
 
     def _cache_chunks(self, manifest: Manifest) -> None:
         for restricted, chunks in ((False, manifest.posix), (True, manifest.trust)):
@@ -219,7 +229,8 @@ class Installer:
                 masked=built.masked,
                 elsewhere=built.elsewhere,
                 token_only=self._node_class in manifest.token_only,
-                local_digest=_digest(local, self._node_class),
+                local_digest=self._digest(local),
+                members_withheld=built.members_withheld,
             )
         )
         self._reached(Step.STATE_WRITTEN)
@@ -241,6 +252,7 @@ def build_files(
     files: NodeFiles,
     local: LocalAccounts,
     node_class: str,
+    member_lists: MemberLists = FULL_LISTS,
     reader: ChunkReader | None = None,
 ) -> Built:
     """Everything that goes into the node's files, from cached chunks; `reader` may know some already.
@@ -259,6 +271,7 @@ def build_files(
     except IdmapError as error:
         raise NodeInstallFailed(error.reason, error.detail) from error
     view, masked = mask(whole, local)
+    withheld = member_lists.withheld(user.secondary for user in view.users)
     posix = compiler_input(
         view,
         manifest.windows,
@@ -267,6 +280,7 @@ def build_files(
         not_after=manifest.not_after,
         node_class=node_class,
         token_only=node_class in manifest.token_only,
+        members_withheld=withheld,
     )
     return Built(
         posix=posix,
@@ -274,6 +288,7 @@ def build_files(
         trust=_trust_content(manifest, files, view),
         masked=masked,
         elsewhere=count_elsewhere(view, node_class),
+        members_withheld=len(withheld),
     )
 
 
@@ -325,10 +340,13 @@ def _cached(files: NodeFiles, chunk: ChunkRef) -> bytes:
     return data
 
 
-def _digest(local: LocalAccounts, node_class: str) -> str:
+def _digest(local: LocalAccounts, node_class: str, member_lists: MemberLists) -> str:
+    """Of all that decides what one manifest becomes here. A setting that says nothing adds nothing."""
     value = (
         repr([sorted(part) for part in (local.users, local.groups)])
         + repr([sorted(part) for part in (local.uid_numbers, local.gid_numbers)])
         + repr((node_class, sorted(local.given)))
     )
+    if member_lists != FULL_LISTS:
+        value += repr((str(member_lists.policy), member_lists.above))
     return hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()

@@ -137,7 +137,10 @@ class AgentState:
     token_only: bool = False
     """A login that shows no token is refused here."""
     local_digest: str = ""
-    """Of the node's own accounts against which the installed files were masked, its class and the groups it gives."""
+    """Of the node's own accounts against which the installed files were masked, its class, the groups it gives and its
+    policy for member lists."""
+    members_withheld: int = 0
+    """Of how many groups the installed posix.db has no member list."""
     failure: Failure | None = None
 
 

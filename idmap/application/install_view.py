@@ -9,7 +9,7 @@ Pure: bytes in, bytes out. It does not write posix.db; `idmap-compile` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -216,11 +216,12 @@ def compiler_input(
     not_after: int,
     node_class: str | None = None,
     token_only: bool = False,
+    members_withheld: Collection[int] = frozenset(),
 ) -> bytes:
     """The view as `idmap-compile posix` reads it (`idmap-posix 2`).
 
     Without `node_class` the file is for no node in particular, and every account may be used; with `token_only` a login
-    there has to show a token.
+    there has to show a token. `members_withheld` are the gid numbers of groups whose member lists are not stored.
     """
     here = UserFlag.TOKEN_ONLY if token_only else UserFlag(0)
     at_home, away = int(here), int(here | UserFlag.ELSEWHERE)
@@ -235,7 +236,11 @@ def compiler_input(
         f"not_after\t{not_after}",
         *(f"window\tuid\t{first}\t{last}" for first, last in windows.uid),
         *(f"window\tgid\t{first}\t{last}" for first, last in windows.gid),
-        *(f"group\t{group.name}\t{group.gid_number}" for group in view.groups),
+        *(
+            f"group\t{group.name}\t{group.gid_number}"
+            + ("\tnomembers" if group.gid_number in members_withheld else "")
+            for group in view.groups
+        ),
         *(
             f"{user.head}\t{','.join(map(str, user.secondary))}\t{flag}"
             for user, flag in zip(view.users, flags, strict=True)

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from idmap.domain.errors import IdmapError, InvalidInput
 from idmap.domain.issuers import is_loopback_url
+from idmap.domain.member_lists import MemberLists, MemberPolicy
 from idmap.domain.names import is_local_group
 from idmap.domain.reasons import Reason
 from idmap.domain.secrets import Secret
@@ -233,6 +234,27 @@ class VerifySettings(_Section):
     """The verifier's own, for keys that trust.db does not have and for opaque tokens; without it nobody is asked."""
 
 
+class MemberSettings(_Section):
+    """Member lists of groups on this node; who is in a group, accounts' own lists tell in any case."""
+
+    policy: Literal["full", "empty"] = "full"
+    """`empty` withholds the member lists of groups with more members than `above`."""
+    above: int | None = None
+    """Needed with `empty`, and only there; 0 withholds every list."""
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        try:
+            self.member_lists()
+        except InvalidInput as error:
+            raise ValueError(error.detail) from None
+        return self
+
+    def member_lists(self) -> MemberLists:
+        """The two as one value."""
+        return MemberLists(MemberPolicy(self.policy), self.above)
+
+
 class AgentSettings(_Section):
     """`/etc/idmap/agent.toml`."""
 
@@ -242,6 +264,7 @@ class AgentSettings(_Section):
     trust: TrustSettings
     files: NodeFileSettings = NodeFileSettings()
     verify: VerifySettings = VerifySettings()
+    members: MemberSettings = MemberSettings()
     local_groups: Annotated[tuple[str, ...], AfterValidator(_check_local_groups)] = ()
     """Groups of this node's own that rules may give to accounts here, at ssh logins; no others, whatever rules say."""
     poll_seconds: int = Field(default=60, ge=1, le=3600)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from idmap.domain.errors import InvalidInput
+from idmap.domain.member_lists import MemberLists, MemberPolicy
 from idmap.domain.reasons import Reason
 from idmap.entrypoints.settings import (
     load_agent_settings,
@@ -83,6 +84,48 @@ def test_an_agent_without_pinned_keys_does_not_start(tmp_path: Path) -> None:
             ),
             {},
         )
+
+
+@pytest.mark.parametrize(
+    ("lines", "policy", "above"),
+    [
+        ("", "full", None),
+        ("[members]", "full", None),
+        ('[members]\npolicy = "full"', "full", None),
+        ('[members]\npolicy = "empty"\nabove = 100', "empty", 100),
+        ('[members]\npolicy = "empty"\nabove = 0', "empty", 0),
+    ],
+)
+def test_member_lists_are_full_unless_a_limit_is_set(
+    tmp_path: Path, lines: str, policy: str, above: int | None
+) -> None:
+    """0 is a limit, not the lack of one."""
+    settings = load_agent_settings(_write(tmp_path / "a.toml", f"{AGENT}{lines}\n"), {})
+    assert (settings.members.policy, settings.members.above) == (policy, above)
+    assert settings.members.member_lists() == MemberLists(MemberPolicy(policy), above)
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ('policy = "empty"', "needs above"),
+        ("above = 100", "only"),
+        ('policy = "full"\nabove = 100', "only"),
+        ('policy = "empty"\nabove = -1', "above -1"),
+        ('policy = "empty"\nabove = "many"', "members.above"),
+        ('policy = "empty"\nabove = 1.5', "members.above"),
+        ('policy = "self"\nabove = 1', "members.policy"),
+        ('policy = "empty"\nabove = 1\nexcept = ["lab"]', "members.except"),
+    ],
+)
+def test_a_policy_for_member_lists_that_says_too_little_or_too_much_stops_the_agent(
+    tmp_path: Path, lines: str, named: str
+) -> None:
+    """Section and setting are named."""
+    with pytest.raises(InvalidInput, match="members") as caught:
+        load_agent_settings(_write(tmp_path / "a.toml", f"{AGENT}[members]\n{lines}\n"), {})
+    assert caught.value.reason is Reason.CONFIGURATION_INVALID
+    assert named in caught.value.detail
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])

@@ -1,7 +1,7 @@
 """Whether a posix.db keeps every invariant of docs/posix-db.md, said as findings rather than with the first refusal.
 
 Header, windows, sections, records and their order, each index slot by slot, and every member list against the group
-lists of the users, where it is not withheld. The hash of each name is computed anew, so an index that only the C compiler
+lists of the users, unless it is withheld. The hash of each name is computed anew, so an index that only the C compiler
 would believe is found. It does not tell whether the content is what was signed; `idmap-agent verify` does.
 """
 

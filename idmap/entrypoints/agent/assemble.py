@@ -14,6 +14,7 @@ from idmap.application.install import Installer
 from idmap.application.install_bans import BanKeeper
 from idmap.application.install_state import NOT_REACHED, Reached
 from idmap.domain.errors import InvalidInput
+from idmap.domain.member_lists import MemberLists
 from idmap.domain.reasons import Reason
 from idmap.entrypoints.settings import AgentSettings, read_secret_file
 
@@ -25,6 +26,7 @@ class Agent:
     realm: str
     node_class: str
     local_groups: tuple[str, ...]
+    member_lists: MemberLists
     files: NodeDirectory
     verifier: PinnedVerifier
     client: SnapshotClient
@@ -68,12 +70,14 @@ def assemble(
         files=files,
         bans=bans,
         clock=clock,
+        member_lists=settings.members.member_lists(),
         reached=reached,
     )
     return Agent(
         realm=settings.realm,
         node_class=settings.node_class,
         local_groups=settings.local_groups,
+        member_lists=settings.members.member_lists(),
         files=files,
         verifier=verifier,
         client=client,

@@ -71,6 +71,11 @@ def status_report(agent: Agent) -> dict[str, Any]:
         "token_only": state.token_only,
         "elsewhere": state.elsewhere,
         "local_groups": _local_groups(agent, findings),
+        "members": {
+            "policy": str(agent.member_lists.policy),
+            "above": agent.member_lists.above,
+            "withheld": state.members_withheld,
+        },
         "masked": [asdict(masked) for masked in state.masked],
         "unreadable": [asdict(finding) for finding in findings],
         "last_error": None
@@ -91,7 +96,8 @@ def verify_installed(agent: Agent) -> list[Finding]:
         return findings
     try:
         manifest = agent.verifier.open_manifest(envelope)
-        built = build_files(manifest, agent.files, agent.files.local_accounts(), agent.node_class)
+        local = agent.files.local_accounts()
+        built = build_files(manifest, agent.files, local, agent.node_class, agent.member_lists)
     except NodeInstallFailed as error:
         findings.append(Finding("manifest.envelope", error.reason, error.detail))
         return findings

@@ -148,6 +148,7 @@ def _as_text(report: dict[str, Any]) -> str:
         ("keys", "REFUSED: a token is demanded" if report["token_only"] else "accepted"),
         ("for other classes", f"{report['elsewhere']} accounts"),
         ("local groups", _local_groups_text(report["local_groups"])),
+        ("member lists", _member_lists_text(report["members"])),
         ("masked here", str(len(report["masked"]))),
     ]
     lines = [f"{name:20}{value}" for name, value in rows]
@@ -165,6 +166,12 @@ def _as_text(report: dict[str, Any]) -> str:
 
 def _local_groups_text(groups: dict[str, int | None]) -> str:
     return ", ".join(f"{n} ({'NOT GIVEN' if g is None else g})" for n, g in groups.items()) or "-"
+
+
+def _member_lists_text(members: dict[str, Any]) -> str:
+    """What the setting says, and what is installed; the two differ until the next sync."""
+    policy = "full" if members["above"] is None else f"empty above {members['above']} members"
+    return f"{policy}; {members['withheld']} withheld"
 
 
 def _or_none(value: int | None, count: int | None, unit: str) -> str:

@@ -24,6 +24,7 @@ from idmap.application.install_view import (
     merge,
 )
 from idmap.domain.errors import IdmapError, InvalidInput
+from idmap.domain.member_lists import MemberLists, MemberPolicy
 from idmap.domain.numbers import (
     FIRST_NUMBER,
     HARD_HOLE,
@@ -60,6 +61,19 @@ def compile_command(
             "Without any: what the files use, within the legal numbers."
         ),
     ] = None,
+    members: Annotated[
+        MemberPolicy,
+        typer.Option(
+            help="Member lists: full, or empty for groups with more than --members-above."
+        ),
+    ] = MemberPolicy.FULL,
+    members_above: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="With '--members empty': the most members that a group shows; 0 withholds every list.",
+        ),
+    ] = None,
     compiler: Annotated[
         Path, typer.Option(help="The idmap-compile program.", envvar="IDMAP_COMPILER")
     ] = _COMPILER,
@@ -67,10 +81,12 @@ def compile_command(
     """Compile passwd and group files into a posix.db that the NSS module reads.
 
     Numbers below 1000, 60001-65535 and from 2147483648 up, names of the system and root-equivalent groups are refused,
-    naming the line. Members of groups become secondary groups of accounts. The file never expires.
+    naming the line. Members of groups become secondary groups of accounts, also where the list itself is withheld. The
+    file never expires.
     """
     try:
-        text = convert(passwd, group, window or [], revision=1, created=int(time.time()))
+        lists = MemberLists(members, members_above)
+        text = convert(passwd, group, window or [], lists, revision=1, created=int(time.time()))
         done = subprocess.run(  # noqa: S603 -- the operator names the program
             [str(compiler), "posix", "--in", "-", "--out", str(out)], input=text, check=False
         )
@@ -84,7 +100,13 @@ def compile_command(
 
 
 def convert(
-    passwd: Path, group: Path, window_texts: list[str], *, revision: int, created: int
+    passwd: Path,
+    group: Path,
+    window_texts: list[str],
+    lists: MemberLists,
+    *,
+    revision: int,
+    created: int,
 ) -> bytes:
     """The compiler's input. Raises InvalidInput naming file and line."""
     accounts, groups = _lines(passwd, 7), _lines(group, 4)
@@ -102,7 +124,14 @@ def convert(
     for name in sorted(gids_of):
         typer.echo(f"idmap snapshot: {group}: member {name!r} is no account; left out", err=True)
     view = merge([PosixView(tuple(group_records), tuple(users))])
-    return compiler_input(view, windows, revision=revision, created=created, not_after=0)
+    return compiler_input(
+        view,
+        windows,
+        revision=revision,
+        created=created,
+        not_after=0,
+        members_withheld=lists.withheld(user.secondary for user in view.users),
+    )
 
 
 def _groups(lines: list[Line], windows: Windows) -> tuple[list[GroupRecord], dict[str, set[int]]]:

@@ -36,7 +36,9 @@ def small(tmp_path: Path) -> Path:
     return compile_entries(small_entries(), tmp_path / "posix.db")
 
 
-def compile_text(entries: Entries, directory: Path, *, shuffled: bool = False) -> Result:
+def compile_text(
+    entries: Entries, directory: Path, *more: object, shuffled: bool = False
+) -> Result:
     """`compile` from the passwd and group text of entries."""
     passwd = passwd_text(entries).decode().splitlines(keepends=True)
     group = group_text(entries).decode().splitlines(keepends=True)
@@ -44,7 +46,7 @@ def compile_text(entries: Entries, directory: Path, *, shuffled: bool = False) -
     (directory / "group").write_text("".join(reversed(group) if shuffled else group))
     files = ("--passwd", directory / "passwd", "--group", directory / "group")
     out = directory / "made.db"
-    return idmap_snapshot("compile", *files, "--out", out, "--compiler", compiler())
+    return idmap_snapshot("compile", *files, "--out", out, "--compiler", compiler(), *more)
 
 
 def test_text_compiled_and_exported_is_the_same_text(tmp_path: Path) -> None:
@@ -64,6 +66,40 @@ def test_text_compiled_and_exported_is_the_same_text(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "group").read_bytes() == group_text(entries)
     assert PosixFile(tmp_path / "made.db").entries() == entries
     assert idmap_snapshot("verify", tmp_path / "made.db").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("above", "withheld"), [("0", ("lab", "big-group")), ("1", ("big-group",)), ("2", ())]
+)
+def test_compile_withholds_lists_above_the_limit(
+    tmp_path: Path, above: str, withheld: tuple[str, ...]
+) -> None:
+    """lab has one member, big-group two; those in it keep it as a secondary group."""
+    words = ("--members", "empty", "--members-above", above)
+    assert compile_text(small_entries(), tmp_path, *words).exit_code == 0
+    made = PosixFile(tmp_path / "made.db").entries()
+    assert made.names_withheld() == withheld
+    whole = small_entries()
+    assert [u.secondary for u in made.users] == [u.secondary for u in whole.users]
+    assert made.groups == withhold(whole, *withheld).groups
+    assert idmap_snapshot("verify", tmp_path / "made.db").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--members", "empty"),
+        ("--members-above", "3"),
+        ("--members", "full", "--members-above", "0"),
+        ("--members", "empty", "--members-above", "-1"),
+    ],
+)
+def test_compile_refuses_a_limit_that_does_not_fit(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """As agent.toml does; nothing is written."""
+    result = compile_text(small_entries(), tmp_path, *words)
+    assert result.exit_code == 1
+    assert "request_invalid" in result.stderr
+    assert not (tmp_path / "made.db").exists()
 
 
 def test_the_compiler_gets_sorted_records_whatever_the_files_order(tmp_path: Path) -> None:
