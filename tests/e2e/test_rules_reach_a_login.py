@@ -22,8 +22,12 @@ WHY = ("--reason", "a test of the rules")
 
 
 def rules(**changed: Any) -> dict[str, Any]:
-    """Everybody of demo/compute; `changed` are members of the class, `demands` those of the document."""
+    """Everybody of demo/compute; `changed` are members of the class, `demands` those of the document.
+
+    `secondary_groups` are the rule's: the issuer's groups whose gids its members have too.
+    """
     demands = changed.pop("demands", [])
+    secondary_groups = changed.pop("secondary_groups", [])
     personal = {
         "range": "people",
         "primary_group": "demo",
@@ -32,6 +36,8 @@ def rules(**changed: Any) -> dict[str, Any]:
         "grace_days": 30,
     }
     compute = {"id": "compute", "issuer": ISSUER, "group": "demo/compute", "class": "personal"}
+    if secondary_groups:
+        compute["secondary_groups"] = secondary_groups
     return {
         "format": 2,
         "classes": {"personal": personal | changed},
@@ -71,10 +77,23 @@ class Ruled:
         text = self.site.host.read(AGENT_FILE)
         first, _, rest = text.partition("\n")
         lines = [line for line in rest.splitlines() if not line.startswith("local_groups")]
-        text = "\n".join([first, f"local_groups = {json.dumps(names)}", *lines, ""])
+        self.configure("\n".join([first, f"local_groups = {json.dumps(names)}", *lines, ""]))
+
+    def withhold_members(self, *lines: str) -> None:
+        """The node's own policy for member lists; none without lines."""
+        text = self.site.host.read(AGENT_FILE).partition("[members]\n")[0]
+        self.configure(text + "".join(f"{line}\n" for line in ("[members]", *lines) if lines))
+
+    def configure(self, text: str) -> None:
+        """Another agent.toml, and the agent with it."""
         self.site.host.write(AGENT_FILE, text)
         self.site.services["agent"].stop()
         self.site.start_service("agent", ["idmap-agent", "run"])
+
+    def members(self, group: str) -> set[str]:
+        """Whom `getent group` shows."""
+        line = self.site.host.run(["getent", "group", group]).check().stdout
+        return set(filter(None, line.rstrip("\n").split(":")[3].split(",")))
 
     def status(self) -> dict[str, Any]:
         """What the agent says of the node."""
@@ -136,3 +155,22 @@ def test_a_demand_of_the_door_refuses_keys_there(ruled: Ruled) -> None:
     ruled.save()
     ruled.site.host.wait_for(lambda: not ruled.status()["token_only"], 20, "it is taken back")
     assert ruled.site.laptop.with_key("alice", ruled.key).returncode == 0
+
+
+def test_a_withheld_list_shows_nobody_and_everybody_keeps_the_group(ruled: Ruled) -> None:
+    """At real NSS: the big group's list is empty and the small one's whole, until the setting goes."""
+    ruled.apply(secondary_groups=["demo/compute", "demo/gpu"])
+    node = ruled.site.host
+    big, small = ruled.members("demo_compute"), ruled.members("demo_gpu")
+    assert big > small
+    assert "alice" in small
+    before = node.run(["id", "-G", "alice"]).check().stdout
+    ruled.withhold_members('policy = "empty"', f"above = {len(small)}")
+    node.wait_for(lambda: not ruled.members("demo_compute"), 20, "the list is withheld")
+    assert ruled.members("demo_gpu") == small
+    assert node.run(["id", "-G", "alice"]).check().stdout == before
+    assert ruled.groups() == {int(gid) for gid in before.split()}, "and a login has it"
+    assert ruled.status()["members"]["withheld"] == 1
+    node.run(["idmap-agent", "verify"]).check()
+    ruled.withhold_members()
+    node.wait_for(lambda: ruled.members("demo_compute") == big, 20, "the list is back")
