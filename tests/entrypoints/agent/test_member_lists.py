@@ -24,6 +24,9 @@ from tests.support.snapshot_site import SnapshotSite
 
 BIG, SMALL = "big", "small"
 EMPTY_ABOVE_TWO = {"policy": "empty", "above": 2}
+DIGEST_OF_BEFORE = "49b1c3e75a19fdef107044430ac46f746bf562bf74b7971a2b0207ffa1b249c9"
+"""What an agent that knew no setting remembered of this node: its upgrade installs nothing anew."""
+
 LOCAL = "root:x:0:0:root:/root:/bin/sh\n"
 
 
@@ -132,6 +135,12 @@ def test_full_lists_are_the_default_and_cost_no_new_installation(crowd: Snapshot
     agent = synced(crowd)
     assert said_of_members(agent) == {"policy": "full", "above": None, "withheld": 0}
     assert not crowd.agent(members={"policy": "full"}).installer.sync()
+    assert agent.files.read_state().local_digest == DIGEST_OF_BEFORE
+    state = crowd.node / "agent-state.json"
+    document = json.loads(state.read_text())
+    del document["members_withheld"]
+    state.write_text(json.dumps(document))
+    assert not crowd.agent().installer.sync(), "the state file of an agent that knew no setting"
 
 
 def test_a_group_that_grows_past_the_limit_loses_its_list(crowd: SnapshotSite) -> None:
