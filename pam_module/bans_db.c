@@ -3,8 +3,6 @@
  */
 #include "bans_db.h"
 
-#include "format.h"
-
 /* The `i`-th entry; `i` below db->count, whose fit in the file was checked at open. */
 static const unsigned char *
 ban_at(const struct bans_db *db, uint32_t i)

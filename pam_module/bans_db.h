@@ -7,7 +7,22 @@
 #ifndef IDMAP_BANS_DB_H
 #define IDMAP_BANS_DB_H
 
+#include "format.h"
 #include "mapped_file.h"
+
+/* The layout; how the file opens stands in format.h, the rest in docs/posix-db.md. */
+#define BANS_MAGIC "IDMAPBAN"
+#define BANS_HEADER 64
+#define BANS_AT_COUNTER 24
+#define BANS_AT_ISSUED 32
+#define BANS_AT_SIGNED_TIME 40
+#define BANS_AT_COUNT 48
+#define BANS_AT_BODY_CHECKSUM 52
+#define BANS_AT_CHECKSUM 60
+#define BANS_FLAG_CLOCK_SKEW 1u
+#define BAN_SIZE 16
+#define BAN_AT_UID 0
+#define BAN_AT_UNTIL 8
 
 struct bans_db {
     struct mapped_file file;

@@ -13,10 +13,6 @@
 
 #include "posix_db.h"
 
-/* In a group's record. The reader has no use for it: a list that is withheld is an empty one. */
-#define GROUP_AT_FLAGS 17 /* u8 */
-#define GROUP_FLAG_MEMBERS_WITHHELD 1
-
 enum status { STATUS_DONE, STATUS_REFUSED, STATUS_USAGE, STATUS_FAILED };
 
 #define FIELD_MAX 12

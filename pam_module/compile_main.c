@@ -25,7 +25,7 @@ static const char help[] =
     "replacement that was interrupted, by marking the replaced file.\n"
     "\n"
     "  --in FILE     the records; - is standard input\n"
-    "  --out FILE    the file to replace; FILE.tmp and FILE.previous beside it are used meanwhile\n"
+    "  --out FILE    the file to replace; FILE.tmp, .previous and .lock beside it are used\n"
     "  --seed HEX    32 hexadecimal digits instead of a random hash seed: for test vectors only\n"
     "\n"
     "Exit status: 0 done, 1 bad input, 2 usage, 3 input or output failed.\n";

@@ -6,8 +6,9 @@
  * A crash between any two steps leaves one whole file under the target's name, and what is left
  * beside it is dealt with by the next run. An installed file is never written but for that mark.
  *
- * One run per directory at a time: the directory is locked from the first step to the end of the
- * program, whatever ends it. So what lies under the temporary name is nobody's, and goes.
+ * One run per target at a time: `<target>.lock` is locked from the first step to the end of the
+ * program, whatever ends it. So what lies under the temporary name is nobody's, and goes. The lock
+ * is a file of its own because who may read a file or directory may also lock it.
  */
 #define _GNU_SOURCE
 #include "compile.h"
@@ -31,23 +32,27 @@ compile_end(enum status status)
     _exit((int)status);
 }
 
-/* Opens the directory of `target`, locks it as `lock` says, and makes the three names. */
+/* Opens the directory of `target`, makes the names there, and takes the lock as `how` says. */
 static void
-open_directory(struct output *out, const char *target, int lock)
+open_directory(struct output *out, const char *target, int how)
 {
     const char *slash = strrchr(target, '/');
-    char *path;
+    char *path, *lock;
+    int fd;
 
     out->name = slash == NULL ? target : slash + 1;
     if (asprintf(&path, "%.*s.", (int)(out->name - target), target) < 0 ||
+        asprintf(&lock, "%s.lock", out->name) < 0 ||
         asprintf(&out->temporary, "%s.tmp", out->name) < 0 ||
         asprintf(&out->previous, "%s.previous", out->name) < 0)
         fail("no_memory", target);
     out->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(path);
-    if (out->directory < 0)
+    if (out->directory < 0 ||
+        (fd = openat(out->directory, lock, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0)
         fail("output_unwritable", target);
-    if (flock(out->directory, lock) != 0)
+    free(path);
+    free(lock);
+    if (flock(fd, how) != 0)
         fail("busy", target);
 }
 

@@ -1,5 +1,5 @@
 /*
- * The layout of posix.db and bans.db: the one place where an offset has a number.
+ * The layout of posix.db: the one place where an offset has a number.
  *
  * Shared by the reader and by idmap-compile, the only writer. docs/posix-db.md says the same in
  * words. Everything is little-endian and is read through the loads below, so neither alignment nor
@@ -13,9 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* How both files open. The checksum covers the bytes before it. */
+/* How posix.db and bans.db open. The checksum covers the bytes before it. */
 #define POSIX_MAGIC "IDMAPPSX"
-#define BANS_MAGIC "IDMAPBAN"
 #define MAGIC_SIZE 8
 #define AT_VERSION 8
 #define FORMAT_VERSION 1
@@ -74,8 +73,11 @@ enum posix_key { KEY_NAME, KEY_NUMBER, KEY_COUNT };
 #define USER_AT_STRINGS 40
 
 #define GROUP_AT_MEMBER_COUNT 12
+#define GROUP_AT_FLAGS 17        /* u8 */
 #define GROUP_AT_MEMBERS_SIZE 20 /* bytes of all member names with their zeros */
 #define GROUP_AT_STRINGS 24      /* name with its zero; then references to users, 4-aligned */
+
+#define GROUP_FLAG_MEMBERS_WITHHELD 1u /* by this node's policy; to the reader, an empty list */
 
 /* What the agent found against an account on this node's class. Logins know them; NSS does not. */
 #define USER_FLAG_ELSEWHERE 1u  /* not to be used here */
@@ -83,19 +85,6 @@ enum posix_key { KEY_NAME, KEY_NUMBER, KEY_COUNT };
 #define USER_FLAGS_KNOWN (USER_FLAG_ELSEWHERE | USER_FLAG_TOKEN_ONLY)
 
 enum user_state { USER_ACTIVE, USER_GRACE, USER_SUSPENDED, USER_STATE_COUNT };
-
-/* bans.db */
-#define BANS_HEADER 64
-#define BANS_AT_COUNTER 24
-#define BANS_AT_ISSUED 32
-#define BANS_AT_SIGNED_TIME 40
-#define BANS_AT_COUNT 48
-#define BANS_AT_BODY_CHECKSUM 52
-#define BANS_AT_CHECKSUM 60
-#define BANS_FLAG_CLOCK_SKEW 1u
-#define BAN_SIZE 16
-#define BAN_AT_UID 0
-#define BAN_AT_UNTIL 8
 
 /* The smallest multiple of `unit` (a power of two) that is not below `n`. */
 static inline uint64_t

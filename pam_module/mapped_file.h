@@ -18,7 +18,7 @@ struct mapped_file {
     ino_t inode;
 };
 
-/* How a file of a form opens: format.h, "How both files open". */
+/* How a file of a form opens, with the members that format.h gives both files. */
 struct file_form {
     const char *magic;
     uint32_t header; /* bytes that are always there */

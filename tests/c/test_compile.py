@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
@@ -46,6 +47,11 @@ NAMES_MALFORMED = [
 NUMBERS_REFUSED = [0, 1, 999, 60001, 65534, 65535, 2**31, 2**32 - 1]
 
 
+def names(directory: Path) -> list[str]:
+    """What lies in a directory, but for the lock, which stays."""
+    return sorted(path.name for path in directory.iterdir() if path.suffix != ".lock")
+
+
 def code_of(done: subprocess.CompletedProcess[str]) -> str:
     """The code in brackets, after checking that exactly one line was said and the status is 1."""
     assert done.returncode == 1, (done.returncode, done.stderr)
@@ -62,7 +68,7 @@ def refused(sanitized, records, tmp_path):
         out = tmp_path / "posix.db"
         done = sanitized.compile(records(**changes).text() if text is None else text, out)
         code = code_of(done)
-        assert list(tmp_path.iterdir()) == []
+        assert names(tmp_path) == []
         return code
 
     return compile_to_nothing
@@ -241,7 +247,7 @@ def test_every_truncation_of_the_input_is_refused(sanitized, records, tmp_path):
     for cut in range(len(text)):
         done = sanitized.compile(text[:cut], tmp_path / "posix.db")
         assert done.returncode == 1, text[:cut]
-    assert list(tmp_path.iterdir()) == []
+    assert names(tmp_path) == []
 
 
 def test_a_wrong_count_at_the_end_is_refused(refused, records):
@@ -391,7 +397,7 @@ def test_the_same_input_and_seed_give_the_same_file(plain, records, user, tmp_pa
         images.append(out.read_bytes())
     assert images[0] == images[1]
     assert images[0] != images[2]
-    assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+    assert names(tmp_path) == ["posix.db"]
 
 
 def test_the_installed_file_is_roots_and_readable_by_all(plain, records, tmp_path):
@@ -417,7 +423,7 @@ def test_the_replaced_file_is_marked_and_its_second_name_removed(plain, records,
     plain.install(records(revision="8"), out)
     assert superseded(held) == 1
     assert superseded(out) == 0
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["held", "posix.db"]
+    assert names(tmp_path) == ["held", "posix.db"]
 
 
 KILLED_AT = [
@@ -460,7 +466,7 @@ def test_a_kill_at_any_step_leaves_the_old_file_or_the_new(plain, records, tmp_p
         plain.install(records(revision="9"), out)
         assert superseded(held) == 1
         held.unlink()
-        assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+        assert names(tmp_path) == ["posix.db"]
     assert killed > 0
 
 
@@ -476,7 +482,7 @@ def test_a_failing_system_call_leaves_the_old_file_alone(plain, records, tmp_pat
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert out.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+    assert names(tmp_path) == ["posix.db"]
 
 
 def test_a_full_disk_leaves_the_old_file_alone(plain, records, user, tmp_path):
@@ -488,7 +494,7 @@ def test_a_full_disk_leaves_the_old_file_alone(plain, records, user, tmp_path):
     assert done.returncode == 3
     assert "[output_unwritable]" in done.stderr
     assert out.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+    assert names(tmp_path) == ["posix.db"]
 
 
 def waiting(plain, out):
@@ -519,7 +525,22 @@ def test_the_second_of_two_compilers_on_one_target_is_told_that_it_is_busy(
     assert "[busy]" in second.stderr
     assert first.returncode == 0
     assert struct.unpack_from("<Q", out.read_bytes(), 24) == (8,)
-    assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+    assert names(tmp_path) == ["posix.db"]
+
+
+def test_who_may_only_read_holds_nobody_up(plain, records, tmp_path):
+    """Anybody may lock what they may open: the directory and the installed file. The lock itself is root's alone."""
+    out = plain.install(records(revision="7"), tmp_path / "posix.db")
+    assert stat.S_IMODE((tmp_path / "posix.db.lock").stat().st_mode) == 0o600
+    opened = [os.open(path, os.O_RDONLY) for path in (tmp_path, out)]
+    try:
+        for descriptor in opened:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        plain.install(records(revision="8"), out)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    assert struct.unpack_from("<Q", out.read_bytes(), 24) == (8,)
 
 
 @pytest.mark.parametrize("fatal", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -532,14 +553,14 @@ def test_a_run_ended_by_a_signal_is_in_nobodys_way(plain, records, tmp_path, fat
     assert process.returncode == -fatal
     assert out.read_bytes() == before
     plain.install(records(revision="8"), out)
-    assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+    assert names(tmp_path) == ["posix.db"]
 
 
 def test_a_left_over_of_a_killed_run_is_replaced(plain, records, tmp_path):
     """Its content does not matter."""
     (tmp_path / "posix.db.tmp").write_bytes(b"x" * 100000)
     plain.install(records(), tmp_path / "posix.db")
-    assert [p.name for p in tmp_path.iterdir()] == ["posix.db"]
+    assert names(tmp_path) == ["posix.db"]
 
 
 @pytest.mark.parametrize("planted", ["symlink", "dangling", "hardlink", "fifo"])
@@ -564,8 +585,8 @@ def test_nothing_is_written_through_what_lies_under_the_temporary_name(
     assert stat.S_ISREG(out.lstat().st_mode)
     assert victim.read_bytes() == b"x" * 5000
     assert victim.stat().st_mode & 0o7777 == 0o600
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["node", "victim"]
-    assert [p.name for p in node.iterdir()] == ["posix.db"]
+    assert names(tmp_path) == ["node", "victim"]
+    assert names(node) == ["posix.db"]
 
 
 def test_a_directory_under_the_temporary_name_is_told(plain, records, tmp_path):
@@ -574,7 +595,7 @@ def test_a_directory_under_the_temporary_name_is_told(plain, records, tmp_path):
     done = plain.compile(records().text(), tmp_path / "posix.db")
     assert done.returncode == 3
     assert "[output_unwritable]" in done.stderr
-    assert [p.name for p in tmp_path.iterdir()] == ["posix.db.tmp"]
+    assert names(tmp_path) == ["posix.db.tmp"]
 
 
 def test_help_version_and_wrong_usage_have_their_status(plain, tmp_path):
@@ -601,7 +622,7 @@ def test_help_version_and_wrong_usage_have_their_status(plain, tmp_path):
     assert status("posix", "--in", "-", "--out", out, "--seed", "xyz") == 2
     assert status("posix", "--in", str(tmp_path / "none"), "--out", out) == 3
     assert status("posix", "--in", "-", "--out", str(tmp_path / "no" / "x.db")) == 3
-    assert list(tmp_path.iterdir()) == []
+    assert names(tmp_path) == []
 
 
 def test_a_hundred_thousand_users_compile_in_bounded_memory(plain, records, user, tmp_path):
