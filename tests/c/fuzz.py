@@ -99,7 +99,7 @@ def execute(directory: Path, target: str, programs: list[Path], share: int) -> i
     limits = [
         f"-runs={share}",
         "-max_len=8192",
-        "-timeout=10",
+        "-timeout=30",
         f"-close_fd_mask={2 if target == 'compiler' else 0}",  # it says what it refuses
         f"-artifact_prefix={directory}/",
         "-print_final_stats=1",
