@@ -4,10 +4,11 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 # Private namespaces need root; everything else does not mind it.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH)
-# Two files at a time, each in one piece: what it builds and starts serves all of its tests. Both processes hash alike,
-# another way in every run, because names of tests show sets.
+# Two files at a time, each in one piece: what it builds and starts serves all of its tests. In the order of
+# tests/conftest.py; xdist itself would keep the files with few tests, which take longest, for the end. Both processes
+# hash alike, another way in every run, because names of tests show sets.
 JOBS ?= 2
-AT_ONCE := -n $(JOBS) --dist loadfile
+AT_ONCE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help: ## this list

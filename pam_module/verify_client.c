@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "refusals.h"
+
 #define PROTOCOL_VERSION 1
 #define SEND_MS 2000    /* the verifier accepts at once; a longer wait means it is stuck */
 #define ANSWER_MS 10000 /* leaves room in sshd's LoginGraceTime for two more tries */
@@ -107,7 +109,7 @@ idmap_verify_parse_reply(const uint8_t *bytes, struct idmap_verify_reply *reply)
     sound = sound && strspn(reply->ref, lower_hex) == IDMAP_REF_SIZE - 1 &&
             reply->reason[0] != '\0' && reply->reason[strspn(reply->reason, code_letters)] == '\0';
     if (sound && reply->accepted)
-        sound = reply->proved && reply->name[0] != '\0';
+        sound = reply->proved && reply->name[0] != '\0' && !number_is_refused(reply->uid_number);
     if (!sound)
         memset(reply, 0, sizeof *reply);
     return sound;

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "refusals.h"
 #include "verify_client.h"
 
 static uint64_t state = 0x9e3779b97f4a7c15u;
@@ -39,7 +40,7 @@ good_reply(uint8_t *bytes)
     memset(bytes, 0, IDMAP_REPLY_SIZE);
     memcpy(bytes, "IDMV\0\1", 6);
     bytes[15] = 1;
-    bytes[19] = 42;
+    memcpy(bytes + 16, "\0\3\x0d\x40", 4); /* 200000 */
     memcpy(bytes + 20, "anna", 4);
     memcpy(bytes + 53, "ok", 2);
     memcpy(bytes + 93, "0123456789abcdef", 16);
@@ -87,6 +88,7 @@ check(bool sound, const struct idmap_verify_reply *reply)
     for (const char *at = reply->ref; *at != '\0'; at++)
         require(isxdigit((unsigned char)*at) && !isupper((unsigned char)*at), "hexadecimal");
     require(!reply->accepted || (reply->proved && reply->name[0] != '\0'), "accepted nobody");
+    require(!reply->accepted || !number_is_refused(reply->uid_number), "accepted the system");
 }
 
 /* Answers one connection in some wrong way, seldom in the right one. */

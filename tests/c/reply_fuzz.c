@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "refusals.h"
 #include "verify_client.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -26,7 +27,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memchr(reply.reason, 0, sizeof(reply.reason)) == NULL ||
         strspn(reply.ref, "0123456789abcdef") != IDMAP_REF_SIZE - 1 ||
         strspn(reply.reason, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(reply.reason) ||
-        (reply.accepted && (reply.name[0] == '\0' || reply.uid_number == 0)))
+        (reply.accepted && (reply.name[0] == '\0' || number_is_refused(reply.uid_number))))
         abort();
     return 0;
 }
