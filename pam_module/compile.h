@@ -27,7 +27,7 @@ struct input {
     char *field[FIELD_MAX]; /* each ended by a zero, the only one; good until the next line */
 };
 
-/* The file being written, `<target>.tmp`, and its directory, locked as long as the program runs. */
+/* The file being written, `<target>.tmp`. `<target>.lock` is locked as long as the program runs. */
 struct output {
     int directory;
     FILE *file;
