@@ -141,9 +141,8 @@ next(enum posix_kind kind, void *out, char *buffer, size_t size, int *errnop)
 ENUMERATION(pwent, passwd, POSIX_USER)
 ENUMERATION(grent, group, POSIX_GROUP)
 
-/* Adds a user's secondary gids, but for `primary`, to glibc's array, up to `limit` in all (none
- * when
- * <= 0). The array may move: that is this function's contract. */
+/* Adds a user's secondary gids, but for `primary`, to glibc's array, up to `limit` in all (no
+ * limit when <= 0). The array may move: that is this function's contract. */
 static enum nss_status
 add_gids(const struct posix_db *db, const struct posix_record *user, gid_t primary, long int *start,
          long int *size, gid_t **groups, long int limit, int *errnop)

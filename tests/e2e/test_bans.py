@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from demo_site import PrivateHost
-from demo_site.site import API_AUDIENCE, ISSUER, SSH_AUDIENCE, DemoSite, start_site
+from demo_site.site import API_AUDIENCE, ISSUER, SSH_AUDIENCE, DemoSite
 from demo_site.ssh_client import KeyPair
 from demo_site.story import BAN_SECONDS
+from tests.e2e.sites import provisioned_site
 
 REFUSED = "/var/lib/idmap/refused.json"
 pytestmark = pytest.mark.timeout(500)
@@ -27,10 +27,7 @@ pytestmark = pytest.mark.timeout(500)
 @pytest.fixture(scope="module")
 def site() -> Iterator[DemoSite]:
     """A site whose people have accounts; nothing is banned."""
-    with PrivateHost() as host:
-        site = start_site(host)
-        site.provision("--no-progress").check()
-        site.wait_for_revision()
+    with provisioned_site(20.0) as site:
         yield site
 
 

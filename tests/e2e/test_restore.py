@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from demo_site import PrivateHost
-from demo_site.site import API_AUDIENCE, DemoSite, serve, start_site
+from demo_site.site import API_AUDIENCE, DemoSite, serve
+from tests.e2e.sites import provisioned_site
 
 STATE = "/var/lib/idmap-server"
 
@@ -25,10 +25,7 @@ pytestmark = pytest.mark.timeout(500)
 @pytest.fixture(scope="module")
 def site() -> Iterator[DemoSite]:
     """A site with its first accounts."""
-    with PrivateHost() as host:
-        site = start_site(host)
-        site.provision("--no-progress").check()
-        site.wait_for_revision(PATIENCE)
+    with provisioned_site(PATIENCE) as site:
         yield site
 
 

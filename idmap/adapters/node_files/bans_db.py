@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 from typing import Final
 
+from idmap.adapters.node_files.failures import unreadable
 from idmap.adapters.node_files.replace import replace_file
 from idmap.application.install_state import InstalledBans
 from idmap.domain.errors import NodeInstallFailed
@@ -68,24 +69,19 @@ def read_bans(path: Path) -> InstalledBans | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _unreadable(path, type(error).__name__) from None
+        raise unreadable(path, type(error).__name__) from None
     if len(data) < _START:
-        raise _unreadable(path, "too short")
+        raise unreadable(path, "too short")
     magic, version, flags, length, counter, issued, signed_time, count, checksum = (
         _HEADER.unpack_from(data)
     )
     content = data[_START:]
     if magic != _MAGIC or version != _VERSION:
-        raise _unreadable(path, "not a ban list of version 1")
+        raise unreadable(path, "not a ban list of version 1")
     if length != len(data) or len(content) != count * _BAN.size:
-        raise _unreadable(path, "length")
-    if _CHECKSUM.unpack_from(data, _HEADER.size) != (zlib.crc32(data[: _HEADER.size]),):
-        raise _unreadable(path, "checksum")
-    if zlib.crc32(content) != checksum:
-        raise _unreadable(path, "checksum")
+        raise unreadable(path, "length")
+    (of_header,) = _CHECKSUM.unpack_from(data, _HEADER.size)
+    if zlib.crc32(data[: _HEADER.size]) != of_header or zlib.crc32(content) != checksum:
+        raise unreadable(path, "checksum")
     bans = tuple(_BAN.iter_unpack(content))
     return InstalledBans(counter, issued, signed_time, bool(flags & _CLOCK_SKEW), bans)
-
-
-def _unreadable(path: Path, detail: str) -> NodeInstallFailed:
-    return NodeInstallFailed(Reason.NODE_FILES_UNREADABLE, f"{path}: {detail}")

@@ -27,10 +27,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from idmap.adapters.node_files.bans_db import read_bans, write_bans
+from idmap.adapters.node_files.failures import install_failed
 from idmap.adapters.node_files.local_accounts import file_marks, read_local_accounts
 from idmap.adapters.node_files.posix_header import read_posix_header
 from idmap.adapters.node_files.refused import read_refused, write_refused
-from idmap.adapters.node_files.replace import install_failed, remove_leftovers, replace_file
+from idmap.adapters.node_files.replace import remove_leftovers, replace_file
 from idmap.adapters.node_files.trust_db import TrustDb, write_trust_db
 from idmap.application.install_state import (
     AgentState,

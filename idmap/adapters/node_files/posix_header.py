@@ -11,9 +11,8 @@ import zlib
 from pathlib import Path
 from typing import Final
 
+from idmap.adapters.node_files.failures import unreadable
 from idmap.application.install_state import InstalledPosix
-from idmap.domain.errors import NodeInstallFailed
-from idmap.domain.reasons import Reason
 
 _VERSION: Final = 1
 _POSIX: Final = struct.Struct("<8sIIQQqq16sII")
@@ -33,25 +32,21 @@ def read_posix_header(path: Path) -> InstalledPosix | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _unreadable(path, type(error).__name__) from None
+        raise unreadable(path, type(error).__name__) from None
     if len(page) < _POSIX_PAGE:
-        raise _unreadable(path, "too short")
+        raise unreadable(path, "too short")
     magic, version, _, length, revision, created, not_after, seed, users, groups = (
         _POSIX.unpack_from(page)
     )
     if magic != b"IDMAPPSX" or version != _VERSION:
-        raise _unreadable(path, "not a snapshot of version 1")
+        raise unreadable(path, "not a snapshot of version 1")
     if length != size:
-        raise _unreadable(path, "length")
+        raise unreadable(path, "length")
     if zlib.crc32(page[:_POSIX_CHECKED]) != struct.unpack_from("<I", page, _POSIX_CHECKED)[0]:
-        raise _unreadable(path, "checksum")
+        raise unreadable(path, "checksum")
     return InstalledPosix(revision, created, not_after, seed, users, groups)
 
 
 def without_superseded_word(data: bytes) -> bytes:
     """posix.db's bytes with the one word cleared that may be written into an installed file."""
     return data[: _POSIX_SUPERSEDED.start] + bytes(4) + data[_POSIX_SUPERSEDED.stop :]
-
-
-def _unreadable(path: Path, detail: str) -> NodeInstallFailed:
-    return NodeInstallFailed(Reason.NODE_FILES_UNREADABLE, f"{path}: {detail}")

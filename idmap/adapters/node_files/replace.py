@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from idmap.domain.errors import NodeInstallFailed
-from idmap.domain.reasons import Reason
+from idmap.adapters.node_files.failures import install_failed
 
 
 def replace_file(
@@ -70,8 +69,3 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def install_failed(path: Path, error: OSError) -> NodeInstallFailed:
-    """The error that says which file could not be written, and why."""
-    return NodeInstallFailed(Reason.INSTALL_FAILED, f"{path}: {error.strerror or error}")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,13 +21,12 @@ from idmap.domain.manifest import (
 )
 from idmap.entrypoints import bootstrap
 from idmap.entrypoints.cli.failures import explained
+from idmap.entrypoints.cli.host_options import Config
 from idmap.entrypoints.settings import SERVICE_FILE, load_service_settings
 
 
 def status_command(
-    config: Annotated[
-        Path, typer.Option(help="The service's settings.", dir_okay=False)
-    ] = SERVICE_FILE,
+    config: Config = SERVICE_FILE,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Show the published snapshot and ban list: revision, dates, sizes, counters."""
@@ -63,9 +61,7 @@ def status_command(
 
 
 def publish_command(
-    config: Annotated[
-        Path, typer.Option("--config", help="The service's settings.", dir_okay=False)
-    ] = SERVICE_FILE,
+    config: Config = SERVICE_FILE,
     approve_shrink: Annotated[
         bool,
         typer.Option(

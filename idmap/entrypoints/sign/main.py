@@ -9,8 +9,6 @@ import pwd
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
 
 import structlog
 import typer
@@ -19,6 +17,7 @@ from idmap.adapters.snapshot.keys import load_keys
 from idmap.adapters.snapshot.store import DirectorySnapshotStore
 from idmap.domain.errors import IdmapError, InvalidInput
 from idmap.domain.reasons import Reason
+from idmap.entrypoints.cli.host_options import Config
 from idmap.entrypoints.logs import configure_logs
 from idmap.entrypoints.settings import SERVICE_FILE, ServiceSettings, load_service_settings
 from idmap.entrypoints.sign.refusals import Limits
@@ -71,9 +70,7 @@ def _numbers(names: Sequence[str]) -> frozenset[int]:
 
 
 def sign_command(
-    config: Annotated[
-        Path, typer.Option("--config", help="The service's settings.", dir_okay=False)
-    ] = SERVICE_FILE,
+    config: Config = SERVICE_FILE,
 ) -> None:
     """Run the signer: the one process that holds the keys.
 
